@@ -1,0 +1,118 @@
+//! Failed events: what sits in a dead-letter queue, whatever kind of queue it is.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What failed: the consumer of a queue, or a function that was invoked asynchronously.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OriginKind {
+    /// Redriven by sending to that queue.
+    Queue,
+    /// Redriven by invoking that function again.
+    Function,
+}
+
+/// Where an event failed, and therefore where a redrive takes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// Queue or function.
+    pub kind: OriginKind,
+    /// The queue's or function's name.
+    pub name: String,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.kind {
+            OriginKind::Queue => "queue",
+            OriginKind::Function => "function",
+        };
+        write!(f, "{kind} {}", self.name)
+    }
+}
+
+/// One failed event, as a list shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailedEvent {
+    /// Ours: 12 hexadecimal digits, the same for the same message in the same queue.
+    pub id: String,
+    /// The SQS message id inside its dead-letter queue.
+    pub message_id: String,
+    /// Name of the queue it sits in.
+    pub dead_letter_queue: String,
+    /// Where it failed; `None` when that cannot be told or is ambiguous.
+    pub origin: Option<Origin>,
+    /// The correlation id it carries, when it carries one.
+    pub correlation_id: Option<String>,
+    /// The error's type, when the event says so. Messages that a redrive policy moved never do.
+    pub error_type: Option<String>,
+    /// The error's message, when the event says so.
+    pub error_message: Option<String>,
+    /// When it was first sent or invoked.
+    pub sent_at: Timestamp,
+    /// When SQS deletes it.
+    pub expires_at: Option<Timestamp>,
+    /// Attempts: receives from its source queue, or invocations of its function. Our own looking is not in it
+    /// where the event itself says how often it was tried.
+    pub receive_count: u32,
+    /// When the mirror saw it first.
+    pub seen_at: Timestamp,
+}
+
+/// A page of failed events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailedList {
+    /// The queue asked for; `None` when all were.
+    pub dead_letter_queue: Option<String>,
+    /// The origin all of them share, when one queue was asked for and it has one.
+    pub origin: Option<Origin>,
+    /// How many the mirror holds.
+    pub mirrored: u64,
+    /// How many the queues hold by SQS's own approximate count.
+    pub approximate_total: u64,
+    /// Newest first, at most as many as asked for.
+    pub events: Vec<FailedEvent>,
+}
+
+/// One failed event with everything known about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailedDetail {
+    /// What the list shows.
+    #[serde(flatten)]
+    pub event: FailedEvent,
+    /// The original event: JSON where it is JSON, otherwise a string. For an on-failure record this is its `requestPayload`.
+    pub payload: Value,
+    /// Message attributes and system attributes by name; binary values as base64.
+    pub attributes: BTreeMap<String, String>,
+    /// Log lines of the function that name this event's request or message id, oldest first; empty when there are none
+    /// or the function that failed is not known.
+    pub logs: Vec<LogLine>,
+    /// What our operations did to it, oldest first.
+    pub history: Vec<HistoryEntry>,
+}
+
+/// One line of a function's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written.
+    pub at: Timestamp,
+    /// The line.
+    pub message: String,
+}
+
+/// One step of an operation on one event, from the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Which operation.
+    pub operation_id: String,
+    /// The event's state in that operation: `intent`, `sent`, `deleted`, `skipped` or `failed`.
+    pub state: String,
+    /// The new message id or invocation request id after a redrive, or the reason of a failure.
+    pub note: Option<String>,
+}

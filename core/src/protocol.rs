@@ -1,0 +1,174 @@
+//! The whole contract between the daemon and whoever asks it: HTTP with JSON on a Unix socket.
+//!
+//! | call | answer |
+//! |---|---|
+//! | `GET /v1/hello` | [`Hello`] |
+//! | `GET /v1/snapshot` | [`Snapshot`](crate::snapshot::Snapshot) |
+//! | `GET /v1/watch` | snapshots, one a line (NDJSON), at most four a second, the latest wins |
+//! | `POST /v1/requests` with an [`Envelope`] | [`Reply`] |
+//!
+//! What fails answers with a [`Problem`](crate::problem::Problem) and its HTTP status.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::failed::{FailedDetail, FailedList};
+use crate::operation::{Operation, Plan, Selection};
+use crate::task::{NewTask, Task};
+
+/// Both sides must speak the same; anything else is refused with both numbers.
+pub const PROTOCOL: u32 = 1;
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`] of the daemon.
+    pub protocol: u32,
+    /// Version of the daemon.
+    pub version: String,
+    /// Process id of the daemon.
+    pub pid: u32,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Where it keeps its databases.
+    pub state_dir: String,
+    /// From STS; `None` until AWS first answered.
+    pub account_id: Option<String>,
+    /// The region it watches; `None` when none is configured.
+    pub region: Option<String>,
+    /// Where AWS is, when it is not AWS's own address.
+    pub endpoint_url: Option<String>,
+    /// Whether it refuses everything that changes something.
+    pub read_only: bool,
+}
+
+/// A request with an id that its sender made up. Repeating an id answers with the first reply and does nothing again,
+/// so a dropped connection can be retried safely.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// 1 to 64 characters, unique per wish; a UUID is a good one.
+    pub id: String,
+    /// What is wished for.
+    pub request: Request,
+}
+
+/// What the daemon can be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Failed events from the mirror, newest first.
+    FailedList {
+        /// Name of one dead-letter queue; all when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dead_letter_queue: Option<String>,
+        /// At most this many, 1 to [`FAILED_LIMIT`]; that many when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+    },
+    /// One failed event with payload, attributes, logs and history.
+    FailedShow {
+        /// Its id, or enough leading digits to be the only one.
+        id: String,
+    },
+    /// Freezes a selection and resolves its route. Changes nothing.
+    Plan {
+        /// Name of the queue to empty.
+        dead_letter_queue: String,
+        /// Which events.
+        selection: Selection,
+        /// Where to, when several origins are possible: a queue's or a function's name among them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+    },
+    /// Carries out a plan. The same plan started twice runs once.
+    Start {
+        /// From [`Plan`].
+        plan_id: String,
+    },
+    /// One operation as it stands.
+    Operation {
+        /// Its id.
+        id: String,
+    },
+    /// Creates a task through a pattern's API.
+    TaskCreate {
+        /// Name of a configured pattern; the only one when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pattern: Option<String>,
+        /// The task.
+        task: NewTask,
+    },
+    /// All tasks of a pattern, newest first.
+    TaskList {
+        /// Name of a configured pattern; the only one when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pattern: Option<String>,
+    },
+    /// Starts creating tasks at a fixed rate.
+    Burst {
+        /// Name of a configured pattern; the only one when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pattern: Option<String>,
+        /// Tasks per second, above 0, at most [`BURST_RATE_MAX`].
+        rate: f64,
+        /// Tasks in all, 1 to [`BURST_COUNT_MAX`].
+        count: u64,
+    },
+    /// Breaks or heals the deliveries of one of our functions by its environment.
+    SetDelivery {
+        /// The function's name.
+        function: String,
+        /// `true` lets every delivery fail, `false` none.
+        broken: bool,
+    },
+    /// Asks AWS again now instead of at the next round.
+    Refresh,
+}
+
+impl Request {
+    /// Whether it changes something in the account, and is refused by a read-only daemon.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Start { .. }
+            | Self::TaskCreate { .. }
+            | Self::Burst { .. }
+            | Self::SetDelivery { .. } => true,
+            Self::FailedList { .. }
+            | Self::FailedShow { .. }
+            | Self::Plan { .. }
+            | Self::Operation { .. }
+            | Self::TaskList { .. }
+            | Self::Refresh => false,
+        }
+    }
+}
+
+/// A list of failed events holds at most this many.
+pub const FAILED_LIMIT: u32 = 1000;
+
+/// Tasks per second in a burst.
+pub const BURST_RATE_MAX: f64 = 10_000.0;
+
+/// Tasks in a burst.
+pub const BURST_COUNT_MAX: u64 = 1_000_000;
+
+/// The answer to a request, one kind for each verb that has one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "value", rename_all = "snake_case")]
+pub enum Reply {
+    /// To [`Request::FailedList`].
+    Failed(FailedList),
+    /// To [`Request::FailedShow`].
+    Event(Box<FailedDetail>),
+    /// To [`Request::Plan`].
+    Plan(Plan),
+    /// To [`Request::Start`], [`Request::Burst`] and [`Request::Operation`].
+    Operation(Operation),
+    /// To [`Request::TaskCreate`].
+    Task(Task),
+    /// To [`Request::TaskList`].
+    Tasks(Vec<Task>),
+    /// To [`Request::SetDelivery`] and [`Request::Refresh`].
+    Done,
+}
