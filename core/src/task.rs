@@ -35,7 +35,8 @@ pub struct Task {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewTask {
-    /// 1 to [`TITLE_MAX`] characters.
+    /// 1 to [`TITLE_MAX`] characters. An absent title reads as an empty one, which [`invalid_fields`] names.
+    #[serde(default)]
     pub title: String,
     /// At most [`DETAIL_MAX`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,1 +1,80 @@
-//! x
+//! The functions of the pattern stacks: one library, and one thin binary for each function.
+//!
+//! ```text
+//! internal-handoff   create-task ──(asynchronous invocation)──> send-notification ──(3 failures)──> failure queue
+//! queue-leveling     create-task ──> queue ──(at most 5 at a time)──> send-queued-notification
+//!                                      └──(3 receives)──> dead-letter queue
+//! ```
+//!
+//! - [`task`]: the five task functions behind the HTTP API, and their table
+//! - [`notifier`]: how a task function tells of what happened; chosen by the environment
+//! - [`envelope`]: what it tells, with an id that stays the same however often it is told
+//! - [`delivery`]: delivers an envelope once, guarded by a log in DynamoDB
+//! - [`send_notification`], [`send_queued_notification`]: the two ways an envelope arrives
+//!
+//! The same code runs on AWS and on one machine; only `AWS_ENDPOINT_URL` differs.
+
+use std::process::ExitCode;
+
+mod aws;
+pub mod correlation;
+pub mod delivery;
+pub mod envelope;
+pub mod http;
+pub mod notifier;
+pub mod send_notification;
+pub mod send_queued_notification;
+pub mod settings;
+pub mod task;
+
+/// Every function by the name that its template gives as `Handler`.
+pub const FUNCTIONS: [&str; 7] = [
+    "create-task",
+    "get-task",
+    "list-tasks",
+    "update-task",
+    "delete-task",
+    "send-notification",
+    "send-queued-notification",
+];
+
+/// Runs the function called `name` until its environment is ended. Returns only when it could not start or the Lambda
+/// runtime ended; the reason is on stderr, which Lambda writes to the function's log.
+#[must_use]
+pub fn run(name: &str) -> ExitCode {
+    lambda_runtime::tracing::init_default_subscriber();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{name} cannot start its runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(start(name)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name} cannot run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(name: &str) -> Result<(), lambda_runtime::Error> {
+    match name {
+        "create-task" => task::create::run().await,
+        "get-task" => task::get::run().await,
+        "list-tasks" => task::list::run().await,
+        "update-task" => task::update::run().await,
+        "delete-task" => task::delete::run().await,
+        "send-notification" => send_notification::run().await,
+        "send-queued-notification" => send_queued_notification::run().await,
+        unknown => Err(format!(
+            "there is no function {unknown:?}; there are {}",
+            FUNCTIONS.join(", ")
+        )
+        .into()),
+    }
+}

@@ -1,0 +1,7 @@
+//! `POST /tasks`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("create-task")
+}

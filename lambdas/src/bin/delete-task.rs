@@ -1,0 +1,7 @@
+//! `DELETE /tasks/{taskId}`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("delete-task")
+}

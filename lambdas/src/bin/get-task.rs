@@ -1,0 +1,7 @@
+//! `GET /tasks/{taskId}`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("get-task")
+}

@@ -1,0 +1,7 @@
+//! `GET /tasks`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("list-tasks")
+}

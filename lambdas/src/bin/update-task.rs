@@ -1,0 +1,7 @@
+//! `PUT /tasks/{taskId}`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("update-task")
+}

@@ -1,0 +1,56 @@
+//! Whoever carries a notification to a person: simulated, with failures and latency that an operator chooses.
+
+use std::time::Duration;
+
+use crate::envelope::Envelope;
+use crate::settings::Settings;
+
+/// Why the provider did not take a notification.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// It was made to fail by `DELIVERY_FAIL_RATE`.
+    #[error("the provider answered 503 (DELIVERY_FAIL_RATE is {0})")]
+    Unavailable(f64),
+}
+
+/// A provider that takes `DELIVERY_LATENCY_MS` for each notification and refuses a share `DELIVERY_FAIL_RATE` of them.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    fail_rate: f64,
+    latency: Duration,
+}
+
+impl Provider {
+    /// Reads both variables; by default nothing fails and nothing takes time.
+    pub fn read(settings: &mut Settings) -> Self {
+        let fail_rate =
+            settings.optional("DELIVERY_FAIL_RATE", 0.0, "a number from 0 to 1", |rate| {
+                (0.0..=1.0).contains(rate)
+            });
+        let latency_ms = settings.optional(
+            "DELIVERY_LATENCY_MS",
+            0_u64,
+            "milliseconds from 0 to 60000",
+            |ms| *ms <= 60_000,
+        );
+        Self {
+            fail_rate,
+            latency: Duration::from_millis(latency_ms),
+        }
+    }
+
+    /// Sends one notification; its id would go along as the provider's idempotency key.
+    pub async fn send(&self, envelope: &Envelope) -> Result<(), ProviderError> {
+        tokio::time::sleep(self.latency).await;
+        // `f64()` is below 1, so a rate of 1 always fails and a rate of 0 never does.
+        if fastrand::f64() < self.fail_rate {
+            return Err(ProviderError::Unavailable(self.fail_rate));
+        }
+        tracing::info!(
+            event_id = envelope.id,
+            action = envelope.action.word(),
+            "notification delivered"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! How a task function tells of what happened. Which way is the stack's choice, by environment variables.
+
+use aws_config::SdkConfig;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+use aws_sdk_sqs::types::MessageAttributeValue;
+
+use crate::envelope::Envelope;
+use crate::settings::Settings;
+
+/// The way an envelope leaves.
+#[derive(Clone, Debug)]
+pub enum Notifier {
+    /// `NOTIFIER=lambda`: the function `SEND_NOTIFICATION_FUNCTION_NAME` is invoked asynchronously.
+    Lambda {
+        /// Client of Lambda.
+        client: aws_sdk_lambda::Client,
+        /// Name or ARN of the function.
+        function: String,
+    },
+    /// `NOTIFIER=sqs`: a message to the queue `NOTIFICATION_QUEUE_URL`.
+    Sqs {
+        /// Client of SQS.
+        client: aws_sdk_sqs::Client,
+        /// URL of the queue.
+        queue_url: String,
+    },
+}
+
+/// Which way the environment chose.
+pub enum Choice {
+    /// See [`Notifier::Lambda`].
+    Lambda(String),
+    /// See [`Notifier::Sqs`].
+    Sqs(String),
+}
+
+impl Choice {
+    /// Reads the choice; `None` with a problem noted when there is none.
+    pub fn read(settings: &mut Settings) -> Option<Self> {
+        match settings.required("NOTIFIER").as_str() {
+            "lambda" => Some(Self::Lambda(
+                settings.required("SEND_NOTIFICATION_FUNCTION_NAME"),
+            )),
+            "sqs" => Some(Self::Sqs(settings.required("NOTIFICATION_QUEUE_URL"))),
+            "" => None,
+            other => {
+                settings.problem(format!("NOTIFIER is {other:?}, and must be lambda or sqs"));
+                None
+            }
+        }
+    }
+}
+
+/// Why an envelope did not leave.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// Lambda refused or did not answer.
+    #[error("the notification function was not invoked")]
+    Invoke(#[source] Box<aws_sdk_lambda::Error>),
+    /// Lambda answered other than with 202, so the event is not in its queue.
+    #[error(
+        "the notification function's asynchronous invocation was answered with {0} instead of 202"
+    )]
+    NotAccepted(i32),
+    /// SQS refused or did not answer.
+    #[error("the notification was not sent to its queue")]
+    Send(#[source] Box<aws_sdk_sqs::Error>),
+    /// The message could not be built.
+    #[error("the notification cannot be written")]
+    Write(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Notifier {
+    /// Makes the client for `choice`.
+    #[must_use]
+    pub fn new(choice: Choice, config: &SdkConfig) -> Self {
+        match choice {
+            Choice::Lambda(function) => Self::Lambda {
+                client: aws_sdk_lambda::Client::new(config),
+                function,
+            },
+            Choice::Sqs(queue_url) => Self::Sqs {
+                client: aws_sdk_sqs::Client::new(config),
+                queue_url,
+            },
+        }
+    }
+
+    /// Hands `envelope` over; returns once AWS has taken it, not once it is delivered. The SDK may retry and so tell it
+    /// twice: its id makes the second delivery a duplicate.
+    pub async fn tell(&self, envelope: &Envelope) -> Result<(), NotifyError> {
+        let body =
+            serde_json::to_string(envelope).map_err(|error| NotifyError::Write(error.into()))?;
+        match self {
+            Self::Lambda { client, function } => {
+                let answer = client
+                    .invoke()
+                    .function_name(function)
+                    .invocation_type(InvocationType::Event)
+                    .payload(Blob::new(body))
+                    .send()
+                    .await
+                    .map_err(|error| NotifyError::Invoke(Box::new(error.into())))?;
+                match answer.status_code() {
+                    202 => Ok(()),
+                    status => Err(NotifyError::NotAccepted(status)),
+                }
+            }
+            Self::Sqs { client, queue_url } => {
+                client
+                    .send_message()
+                    .queue_url(queue_url)
+                    .message_body(body)
+                    .message_attributes("event", text(envelope.action.word())?)
+                    .message_attributes("correlationId", text(&envelope.correlation_id)?)
+                    .send()
+                    .await
+                    .map_err(|error| NotifyError::Send(Box::new(error.into())))?;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn text(value: &str) -> Result<MessageAttributeValue, NotifyError> {
+    MessageAttributeValue::builder()
+        .data_type("String")
+        .string_value(value)
+        .build()
+        .map_err(|error| NotifyError::Write(error.into()))
+}

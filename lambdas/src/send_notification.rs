@@ -1,0 +1,44 @@
+//! Delivers one event that another function handed over by asynchronous invocation. An error lets Lambda retry, and after
+//! the last attempt the event goes to the failure queue with this error in its record.
+
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use serde_json::{Value, json};
+use tracing::Instrument;
+
+use crate::delivery::{Delivery, DeliveryError, Outcome};
+use crate::envelope::Envelope;
+use crate::settings::Settings;
+
+/// Takes events until the environment ends.
+pub async fn run() -> Result<(), Error> {
+    let delivery = &Delivery::start(Settings::default()).await?;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
+        deliver(delivery, event).await.map_err(|error| {
+            tracing::error!(cause = format!("{error:?}"), "{error}");
+            Diagnostic {
+                error_type: error.kind().to_owned(),
+                error_message: error.to_string(),
+            }
+        })
+    }))
+    .await
+}
+
+async fn deliver(delivery: &Delivery, event: LambdaEvent<Value>) -> Result<Value, DeliveryError> {
+    let time_left = event
+        .context
+        .deadline()
+        .duration_since(std::time::SystemTime::now())
+        .unwrap_or_default();
+    let envelope: Envelope = serde_json::from_value(event.payload)?;
+    let span = tracing::info_span!(
+        "event",
+        correlation_id = envelope.correlation_id,
+        event_id = envelope.id
+    );
+    let outcome = delivery
+        .deliver(&envelope, time_left)
+        .instrument(span)
+        .await?;
+    Ok(json!({"delivered": true, "duplicate": outcome == Outcome::Duplicate}))
+}

@@ -1,0 +1,127 @@
+//! The five task functions behind the HTTP API.
+//!
+//! | function | call | answers |
+//! |---|---|---|
+//! | [`create`] | `POST /tasks` | 201, 400 |
+//! | [`get`] | `GET /tasks/{taskId}` | 200, 404 |
+//! | [`list`] | `GET /tasks` | 200 |
+//! | [`update`] | `PUT /tasks/{taskId}` | 200, 400, 404 |
+//! | [`delete`] | `DELETE /tasks/{taskId}` | 204, 404 |
+//!
+//! Each may also answer 500; every error is `{"message", "correlationId"}`, and 400 names the `fields`.
+
+use std::future::Future;
+
+use lambda_http::{Body, Error, Request, RequestExt, Response, service_fn};
+use serde::de::DeserializeOwned;
+use tracing::Instrument;
+
+use crate::aws;
+use crate::correlation;
+use crate::envelope::{Action, Envelope};
+use crate::http::{Outcome, Refusal, respond};
+use crate::notifier::{Choice, Notifier};
+use crate::settings::Settings;
+use patterns_core::task::Task;
+use store::TaskStore;
+
+pub mod create;
+pub mod delete;
+pub mod get;
+pub mod list;
+pub mod store;
+pub mod update;
+
+/// A function that only reads.
+struct Reader {
+    store: TaskStore,
+}
+
+impl Reader {
+    async fn start() -> Result<Self, Error> {
+        let mut settings = Settings::default();
+        let table = settings.required("TASKS_TABLE");
+        let table = settings.finish(table)?;
+        Ok(Self {
+            store: TaskStore::new(&aws::config().await, table),
+        })
+    }
+}
+
+/// A function that changes a task and tells of it.
+struct Writer {
+    store: TaskStore,
+    notifier: Notifier,
+}
+
+impl Writer {
+    async fn start() -> Result<Self, Error> {
+        let mut settings = Settings::default();
+        let table = settings.required("TASKS_TABLE");
+        let choice = Choice::read(&mut settings);
+        let (table, choice) = settings.finish((table, choice))?;
+        let choice = choice.ok_or("no notifier is chosen")?;
+        let config = aws::config().await;
+        Ok(Self {
+            store: TaskStore::new(&config, table),
+            notifier: Notifier::new(choice, &config),
+        })
+    }
+
+    /// Tells that `action` happened to `task`. The task is stored by now, so the caller's answer does not depend on this:
+    /// a failure is logged.
+    async fn tell(&self, action: Action, task: &Task, correlation_id: &str, source: &str) {
+        let envelope = Envelope::new(action, task.clone(), correlation_id.to_owned(), source);
+        if let Err(error) = self.notifier.tell(&envelope).await {
+            tracing::error!(
+                event_id = envelope.id,
+                cause = format!("{error:?}"),
+                "HandoffFailed: {error}"
+            );
+        }
+    }
+}
+
+/// Serves HTTP requests with `handle`, which gets the request and its correlation id.
+async fn serve<F, Fut>(handle: F) -> Result<(), Error>
+where
+    F: Fn(Request, String) -> Fut,
+    Fut: Future<Output = Outcome> + Send,
+{
+    lambda_http::run(service_fn(|request: Request| {
+        let correlation_id = correlation::from_headers(request.headers());
+        let span = tracing::info_span!("request", correlation_id);
+        let outcome = handle(request, correlation_id.clone());
+        async move { respond(outcome.await, &correlation_id) as Result<Response<Body>, Error> }
+            .instrument(span)
+    }))
+    .await
+}
+
+fn task_id(request: &Request) -> Result<String, Refusal> {
+    request
+        .path_parameters_ref()
+        .and_then(|parameters| parameters.first("taskId"))
+        .map(str::to_owned)
+        .ok_or_else(|| Refusal::BadBody("Task ID is required".to_owned()))
+}
+
+fn parse_body<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
+    let body: &[u8] = request.body();
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(Refusal::BadBody("Request body is required".to_owned()));
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = error.path().to_string();
+        match error.inner().classify() {
+            serde_json::error::Category::Data if field != "." => {
+                Refusal::BadBody(format!("Validation failed: {field}: {}", error.inner()))
+            }
+            serde_json::error::Category::Data => {
+                Refusal::BadBody(format!("Validation failed: {}", error.inner()))
+            }
+            _ => Refusal::BadBody("Invalid JSON in request body".to_owned()),
+        }
+    })
+}

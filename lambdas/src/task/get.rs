@@ -1,0 +1,23 @@
+//! `GET /tasks/{taskId}`.
+
+use lambda_http::http::StatusCode;
+use lambda_http::{Error, Request};
+
+use super::{Reader, serve, task_id};
+use crate::http::{Outcome, Refusal, answer};
+
+/// Serves requests until the environment ends.
+pub async fn run() -> Result<(), Error> {
+    let reader = &Reader::start().await?;
+    serve(|request, _| async move { get(reader, &request).await }).await
+}
+
+async fn get(reader: &Reader, request: &Request) -> Outcome {
+    let task = reader
+        .store
+        .get(&task_id(request)?)
+        .await
+        .map_err(|error| Refusal::failed("Failed to retrieve task", error))?
+        .ok_or(Refusal::NotFound)?;
+    answer(StatusCode::OK, &task)
+}
