@@ -1,2 +1,59 @@
-//! x
-fn main() {}
+//! `patterns-local`: AWS on this machine, the pattern stacks in it, the daemon that watches them, and the dashboard.
+//!
+//! The only file that links the emulator with the product. It starts itself again for each child, so that one binary is
+//! enough for the first minute.
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+mod program;
+
+fn main() -> ExitCode {
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    let Some(word) = args
+        .get(1)
+        .and_then(|word| word.to_str())
+        .map(str::to_owned)
+    else {
+        return program::run(args);
+    };
+    match word.as_str() {
+        "tui" => {
+            args.remove(0);
+            patterns_tui::cli(args)
+        }
+        "daemon" => {
+            args.remove(0);
+            patterns_daemon::cli(args)
+        }
+        "function" => match args.get(2).and_then(|name| name.to_str()) {
+            Some(name) => patterns_lambdas::run(name),
+            None => usage("function NAME: runs one of our functions on the Lambda Runtime API"),
+        },
+        "exec" => exec(args.get(2..).unwrap_or_default()),
+        _ => program::run(args),
+    }
+}
+
+/// `exec --parent PID -- PROGRAM ARGS…`
+fn exec(args: &[OsString]) -> ExitCode {
+    const USAGE: &str =
+        "exec --parent PID -- PROGRAM ARGS…: becomes PROGRAM, which then ends when its parent does";
+    let [flag, parent, dashes, program, arguments @ ..] = args else {
+        return usage(USAGE);
+    };
+    let parent = parent.to_str().and_then(|pid| pid.parse().ok());
+    match parent {
+        Some(parent) if flag == OsStr::new("--parent") && dashes == OsStr::new("--") => {
+            let error = patterns_local::process::exec(parent, program, arguments);
+            eprintln!("cannot start {}: {error}", program.display());
+            ExitCode::FAILURE
+        }
+        _ => usage(USAGE),
+    }
+}
+
+fn usage(text: &str) -> ExitCode {
+    eprintln!("usage: patterns-local {text}");
+    ExitCode::from(patterns_core::problem::exit::USAGE)
+}

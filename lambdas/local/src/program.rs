@@ -1,0 +1,227 @@
+//! One run of the local stack, from the flags to the last child that is ended.
+//!
+//! ```text
+//! patterns-local ── the emulator, on threads of this process
+//!   ├── function processes, one for each environment
+//!   ├── daemon, restarted when it ends by itself
+//!   └── dashboard, on a terminal
+//! ```
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use patterns_local::{Local, Options};
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+use daemon::Daemon;
+use flags::Flags;
+use place::Place;
+
+mod daemon;
+mod dashboard;
+mod flags;
+mod place;
+
+/// The stacks that every run deploys, as they are deployed to AWS.
+const TEMPLATES: [(&str, &str); 2] = [
+    (
+        "internal-handoff",
+        include_str!("../../templates/internal-handoff.yaml"),
+    ),
+    (
+        "queue-leveling",
+        include_str!("../../templates/queue-leveling.yaml"),
+    ),
+];
+
+/// Runs until the operator or a signal ends it.
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    let flags = match Flags::try_parse_from(args) {
+        Ok(flags) => flags,
+        // clap's own codes: 0 for help and version, 2 for wrong usage.
+        Err(error) => error.exit(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("patterns-local: cannot start its threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Spawned, not blocked on, so that children are started from a worker thread: the kernel ends a child with the
+    // *thread* that started it.
+    let outcome = runtime.block_on(async { tokio::spawn(local_stack(flags)).await });
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("patterns-local: {error:#}");
+            ExitCode::FAILURE
+        }
+        Err(panic) => {
+            eprintln!("patterns-local: {panic}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn local_stack(flags: Flags) -> Result<()> {
+    // Taken before anything is started, so that no signal can leave something behind.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let with_dashboard = !flags.headless
+        && !flags.no_daemon
+        && std::io::stdout().is_terminal()
+        && std::io::stdin().is_terminal();
+    let place = Place::make(flags.state_dir.as_deref())?;
+    log_to(with_dashboard.then(|| place.log_file("patterns-local")))?;
+    if with_dashboard {
+        eprintln!("Starting AWS on this machine …");
+    }
+
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let local = Local::start(options(&flags, &program, &place)).await?;
+    for note in &local.notes {
+        tracing::info!("{note}");
+    }
+    let socket = flags
+        .socket
+        .clone()
+        .unwrap_or_else(|| place.path().join("daemon.sock"));
+    let mut daemon = match flags.no_daemon {
+        true => None,
+        false => Some(start_daemon(&program, &place, &local, &socket, with_dashboard).await),
+    }
+    .transpose();
+    let outcome = match &mut daemon {
+        Ok(daemon) => tokio::select! {
+            outcome = serve(daemon.as_mut(), &program, &local, &socket, with_dashboard) => outcome,
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+        },
+        Err(_) => Ok(()),
+    };
+    // The daemon first, so that what it has in hand still reaches AWS.
+    if let Ok(Some(daemon)) = &mut daemon {
+        daemon.stop().await;
+    }
+    local.stop().await;
+    daemon.and(outcome)
+}
+
+async fn start_daemon(
+    program: &Path,
+    place: &Place,
+    local: &Local,
+    socket: &Path,
+    with_dashboard: bool,
+) -> Result<Daemon> {
+    Daemon::start(&daemon::Settings {
+        program,
+        socket,
+        place: place.path(),
+        endpoint_url: &local.endpoint_url,
+        apis: &local.apis,
+        instance: Uuid::new_v4(),
+        log: with_dashboard.then(|| place.log_file("patterns-daemon")),
+    })
+    .await
+}
+
+/// Shows the operator what runs, and keeps the daemon running, until the operator ends it.
+async fn serve(
+    daemon: Option<&mut Daemon>,
+    program: &Path,
+    local: &Local,
+    socket: &Path,
+    with_dashboard: bool,
+) -> Result<()> {
+    let has_daemon = daemon.is_some();
+    let supervised = async {
+        match daemon {
+            Some(daemon) => daemon.supervise().await,
+            None => std::future::pending().await,
+        }
+    };
+    let shown = async {
+        if with_dashboard {
+            dashboard::run(program, socket).await?;
+            if dashboard::ask_to_stop().await? {
+                return Ok(());
+            }
+            eprintln!(
+                "AWS on this machine keeps running at {}.\nOpen the dashboard again with: {} tui --socket {}\nStop it with Ctrl-C.",
+                local.endpoint_url,
+                program.display(),
+                socket.display()
+            );
+        } else {
+            say_ready(local, has_daemon.then_some(socket));
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        outcome = supervised => outcome,
+        outcome = shown => outcome,
+    }
+}
+
+/// The one line that scripts wait for.
+fn say_ready(local: &Local, socket: Option<&Path>) {
+    let ready = serde_json::json!({
+        "ready": true,
+        "endpoint_url": local.endpoint_url,
+        "region": patterns_local::account::REGION,
+        "account_id": patterns_local::account::ACCOUNT_ID,
+        "socket": socket,
+        "apis": local.apis,
+    });
+    let mut out = std::io::stdout().lock();
+    // Whoever started us may have closed its end; that is no reason to stop.
+    let _ = writeln!(out, "{ready}").and_then(|()| out.flush());
+}
+
+fn options(flags: &Flags, program: &Path, place: &Place) -> Options {
+    let itself = |word: &str| vec![program.as_os_str().to_owned(), OsString::from(word)];
+    Options {
+        port: flags.port,
+        concurrency: flags.concurrency,
+        retry_waits: if flags.aws_delays {
+            [Duration::from_secs(60), Duration::from_secs(120)]
+        } else {
+            [Duration::from_secs(1), Duration::from_secs(2)]
+        },
+        exec_command: itself("exec"),
+        function_command: itself("function"),
+        work_dir: place.path().join("functions"),
+        templates: TEMPLATES
+            .map(|(stack, text)| (stack.to_owned(), text.to_owned()))
+            .to_vec(),
+    }
+}
+
+/// Our own log: on stderr, or in a file where the dashboard has the terminal.
+fn log_to(file: Option<PathBuf>) -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,patterns_local=info"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false);
+    match file {
+        Some(path) => {
+            let file = std::fs::File::create(&path)
+                .with_context(|| format!("cannot write the log {}", path.display()))?;
+            subscriber.with_writer(file).init();
+        }
+        None => subscriber.with_writer(std::io::stderr).init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// AWS on this machine, without an account or Docker: deploys the pattern stacks, starts the daemon, opens the dashboard.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "patterns-local",
+    version,
+    after_help = "The other programs are in this one too:\n  \
+        patterns-local tui …            the dashboard and its one-shot commands, as patterns-tui\n  \
+        patterns-local daemon …         the daemon, as patterns-daemon\n  \
+        patterns-local function NAME    one of the functions, as its own binary"
+)]
+pub struct Flags {
+    /// Open no dashboard; print one JSON line when ready and run until SIGTERM
+    #[arg(long)]
+    pub headless: bool,
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 4566)]
+    pub port: u16,
+    /// Keep the daemon's state and the logs here, instead of in a directory that is removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Start AWS and the stacks only
+    #[arg(long)]
+    pub no_daemon: bool,
+    /// The daemon's socket [default: inside the state directory]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Let asynchronous retries wait 1 and 2 minutes as AWS does, instead of 1 and 2 seconds
+    #[arg(long)]
+    pub aws_delays: bool,
+    /// Function runs at once in the whole account; beyond that callers are throttled
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub concurrency: u32,
+}
