@@ -1,1 +1,14 @@
-//! x
+//! AWS on one machine: real protocols on loopback, for clients that believe they talk to AWS.
+//!
+//! One listener on 127.0.0.1 takes every request ([`front`]); the [`door`] refuses what a web page could send; each
+//! service is a module of its own and knows nothing of HTTP routing. This library imports no other crate of the product.
+
+pub mod account;
+pub mod clock;
+pub mod cloudwatch;
+pub mod door;
+pub mod dynamodb;
+pub mod error;
+pub mod logs;
+pub mod sqs;
+pub mod sts;

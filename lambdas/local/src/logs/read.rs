@@ -1,0 +1,334 @@
+//! Reading logs: events by group or stream, and what groups and streams there are.
+//!
+//! Tokens are event ids or names, so they stay right while lines come and go.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{
+    filter::Filter,
+    invalid,
+    store::{Event, Group, Store, Stream},
+};
+use crate::{
+    account::{ACCOUNT_ID, REGION},
+    error::AwsError,
+};
+
+/// Most events of one answer, and how many there are without `limit`.
+const MAX_EVENTS: usize = 10_000;
+
+/// Most bytes of one answer's text, about 1 MB on AWS.
+const MAX_BYTES: usize = 1_048_576;
+
+/// Most groups or streams of one answer, and how many there are without `limit`.
+const PAGE: usize = 50;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FilterEvents {
+    log_group_name: Option<String>,
+    log_group_identifier: Option<String>,
+    log_stream_names: Option<Vec<String>>,
+    log_stream_name_prefix: Option<String>,
+    filter_pattern: Option<String>,
+    start_time: Option<i64>,
+    end_time: Option<i64>,
+    limit: Option<usize>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GetEvents {
+    log_group_name: Option<String>,
+    log_group_identifier: Option<String>,
+    #[serde(default)]
+    log_stream_name: String,
+    start_time: Option<i64>,
+    end_time: Option<i64>,
+    limit: Option<usize>,
+    #[serde(default)]
+    start_from_head: bool,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DescribeGroups {
+    log_group_name_prefix: Option<String>,
+    limit: Option<usize>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DescribeStreams {
+    log_group_name: Option<String>,
+    log_group_identifier: Option<String>,
+    log_stream_name_prefix: Option<String>,
+    order_by: Option<String>,
+    #[serde(default)]
+    descending: bool,
+    limit: Option<usize>,
+    next_token: Option<String>,
+}
+
+/// "`FilterLogEvents`"
+pub(super) fn filter_events(store: &Store, request: &FilterEvents) -> Result<Value, AwsError> {
+    let (_, group) = group(
+        store,
+        request.log_group_name.as_deref(),
+        request.log_group_identifier.as_deref(),
+    )?;
+    let filter = Filter::parse(request.filter_pattern.as_deref().unwrap_or_default())?;
+    let most = limit(request.limit, MAX_EVENTS)?;
+    let from: u64 = match &request.next_token {
+        Some(token) => token
+            .parse()
+            .map_err(|_| invalid("The specified nextToken is invalid."))?,
+        None => 0,
+    };
+    let first = group.events.partition_point(|event| event.id < from);
+    let wanted = group.events.range(first..).filter(|event| {
+        let named = request
+            .log_stream_names
+            .as_ref()
+            .is_none_or(|names| names.iter().any(|name| **name == *event.stream));
+        let prefixed = request
+            .log_stream_name_prefix
+            .as_ref()
+            .is_none_or(|prefix| event.stream.starts_with(prefix));
+        named
+            && prefixed
+            && within(event, request.start_time, request.end_time)
+            && filter.matches(&event.message)
+    });
+    let mut events = Vec::new();
+    let mut bytes = 0;
+    let mut next = None;
+    for event in wanted {
+        bytes += event.message.len();
+        if events.len() == most || (bytes > MAX_BYTES && !events.is_empty()) {
+            next = Some(event.id);
+            break;
+        }
+        let mut fields = shown(event);
+        fields.insert("logStreamName".to_owned(), event.stream.as_ref().into());
+        // AWS ids are 56 digits that sort like the events.
+        fields.insert("eventId".to_owned(), format!("{:056}", event.id).into());
+        events.push(Value::from(fields));
+    }
+    let mut answer = json!({ "events": events, "searchedLogStreams": [] });
+    if let Some(next) = next {
+        answer["nextToken"] = next.to_string().into();
+    }
+    Ok(answer)
+}
+
+/// "`GetLogEvents`": a page in either direction; at an end, the token that was given comes back.
+pub(super) fn get_events(store: &Store, request: &GetEvents) -> Result<Value, AwsError> {
+    let (_, group) = group(
+        store,
+        request.log_group_name.as_deref(),
+        request.log_group_identifier.as_deref(),
+    )?;
+    let stream = request.log_stream_name.as_str();
+    if !group.streams.contains_key(stream) {
+        return Err(not_found("The specified log stream does not exist."));
+    }
+    let most = limit(request.limit, MAX_EVENTS)?;
+    let events: Vec<&Event> = group
+        .events
+        .iter()
+        .filter(|event| {
+            *event.stream == *stream && within(event, request.start_time, request.end_time)
+        })
+        .collect();
+    // A token is a place between events: `f/ID` reads forward from ID, `b/ID` reads backward up to before ID.
+    let (forward, place) = match &request.next_token {
+        None if request.start_from_head => (true, 0),
+        None => (false, events.len()),
+        Some(token) => {
+            let (direction, id) = token
+                .split_once('/')
+                .ok_or_else(|| invalid("The specified nextToken is invalid."))?;
+            let id: u64 = id
+                .parse()
+                .map_err(|_| invalid("The specified nextToken is invalid."))?;
+            (
+                direction == "f",
+                events.partition_point(|event| event.id < id),
+            )
+        }
+    };
+    let (start, end) = if forward {
+        (place, place + most)
+    } else {
+        (place.saturating_sub(most), place)
+    };
+    let end = end.min(events.len());
+    let start_id = events
+        .get(start)
+        .map_or_else(|| after(&events), |event| event.id);
+    let end_id = events
+        .get(end)
+        .map_or_else(|| after(&events), |event| event.id);
+    let page: Vec<Value> = events
+        .iter()
+        .take(end)
+        .skip(start)
+        .map(|event| Value::from(shown(event)))
+        .collect();
+    Ok(json!({
+        "events": page,
+        "nextForwardToken": format!("f/{end_id}"),
+        "nextBackwardToken": format!("b/{start_id}"),
+    }))
+}
+
+/// "`DescribeLogGroups`"
+pub(super) fn describe_groups(store: &Store, request: &DescribeGroups) -> Result<Value, AwsError> {
+    let most = limit(request.limit, PAGE)?;
+    let prefix = request.log_group_name_prefix.as_deref().unwrap_or_default();
+    let after = request.next_token.as_deref().unwrap_or_default();
+    let mut names = store
+        .groups
+        .iter()
+        .filter(|(name, _)| name.starts_with(prefix) && name.as_str() > after);
+    let page: Vec<_> = names.by_ref().take(most).collect();
+    let groups: Vec<Value> = page
+        .iter()
+        .map(|(name, group)| {
+            json!({
+                "logGroupName": name,
+                "arn": format!("{}:*", group_arn(name)),
+                "logGroupArn": group_arn(name),
+                "creationTime": group.created_at,
+                "storedBytes": group.bytes,
+                "metricFilterCount": 0,
+            })
+        })
+        .collect();
+    let mut answer = json!({ "logGroups": groups });
+    if let (Some((last, _)), true) = (page.last(), names.next().is_some()) {
+        answer["nextToken"] = last.as_str().into();
+    }
+    Ok(answer)
+}
+
+/// "`DescribeLogStreams`"; the token is how many streams came before.
+pub(super) fn describe_streams(
+    store: &Store,
+    request: &DescribeStreams,
+) -> Result<Value, AwsError> {
+    let (name, group) = group(
+        store,
+        request.log_group_name.as_deref(),
+        request.log_group_identifier.as_deref(),
+    )?;
+    let most = limit(request.limit, PAGE)?;
+    let prefix = request
+        .log_stream_name_prefix
+        .as_deref()
+        .unwrap_or_default();
+    let skipped: usize = match &request.next_token {
+        Some(token) => token
+            .parse()
+            .map_err(|_| invalid("The specified nextToken is invalid."))?,
+        None => 0,
+    };
+    let mut streams: Vec<(&str, &Stream)> = group
+        .streams
+        .iter()
+        .map(|(name, stream)| (name.as_ref(), stream))
+        .filter(|(name, _)| name.starts_with(prefix))
+        .collect();
+    match request.order_by.as_deref() {
+        None | Some("LogStreamName") => {}
+        Some("LastEventTime") => streams.sort_by_key(|(_, stream)| stream.last_at),
+        Some(other) => {
+            return Err(invalid(format!(
+                "orderBy must be LogStreamName or LastEventTime, not {other}."
+            )));
+        }
+    }
+    if request.descending {
+        streams.reverse();
+    }
+    let page: Vec<Value> = streams
+        .iter()
+        .skip(skipped)
+        .take(most)
+        .map(|(stream_name, stream)| {
+            json!({
+                "logStreamName": stream_name,
+                "arn": format!("{}:log-stream:{stream_name}", group_arn(name)),
+                "creationTime": stream.created_at,
+                "lastEventTimestamp": stream.last_at,
+                "lastIngestionTime": stream.last_at,
+                "storedBytes": 0,
+            })
+        })
+        .collect();
+    let mut answer = json!({ "logStreams": page });
+    if streams.len().saturating_sub(skipped) > most {
+        answer["nextToken"] = (skipped + most).to_string().into();
+    }
+    Ok(answer)
+}
+
+/// A group by name or by ARN.
+fn group<'a>(
+    store: &'a Store,
+    name: Option<&str>,
+    identifier: Option<&str>,
+) -> Result<(&'a str, &'a Group), AwsError> {
+    let asked = name
+        .or(identifier)
+        .ok_or_else(|| invalid("The request must contain the parameter logGroupName."))?;
+    let name = match asked.strip_prefix(&group_arn("")) {
+        Some(rest) => rest.trim_end_matches(":*"),
+        None => asked,
+    };
+    store
+        .groups
+        .get_key_value(name)
+        .map(|(name, group)| (name.as_str(), group))
+        .ok_or_else(|| not_found("The specified log group does not exist."))
+}
+
+fn group_arn(name: &str) -> String {
+    format!("arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:{name}")
+}
+
+fn not_found(message: &str) -> AwsError {
+    AwsError::new(400, "ResourceNotFoundException", message)
+}
+
+fn limit(asked: Option<usize>, most: usize) -> Result<usize, AwsError> {
+    match asked {
+        None => Ok(most),
+        Some(asked) if (1..=most).contains(&asked) => Ok(asked),
+        Some(asked) => Err(invalid(format!(
+            "The limit must be 1 to {most}, not {asked}."
+        ))),
+    }
+}
+
+fn within(event: &Event, start: Option<i64>, end: Option<i64>) -> bool {
+    start.is_none_or(|start| event.at >= start) && end.is_none_or(|end| event.at <= end)
+}
+
+/// The place after the last of these events.
+fn after(events: &[&Event]) -> u64 {
+    events.last().map_or(0, |event| event.id + 1)
+}
+
+fn shown(event: &Event) -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("timestamp".to_owned(), event.at.into());
+    fields.insert("ingestionTime".to_owned(), event.at.into());
+    fields.insert("message".to_owned(), event.message.as_str().into());
+    fields
+}

@@ -1,0 +1,161 @@
+//! SQS: standard queues behind the AWS JSON 1.0 protocol ("Amazon SQS API Reference").
+//!
+//! A request goes through [`Sqs::handle`], which picks the operation (`sqs/operations.rs`); the operations check their input
+//! and work on queues, each a pure state machine (`sqs/queue.rs`). The other services of the emulator use the methods
+//! that take a queue ARN.
+
+mod attributes;
+mod digest;
+mod direct;
+mod message;
+mod operations;
+mod queue;
+mod queues;
+mod receipt;
+mod receive;
+mod refusal;
+mod send;
+mod settings;
+mod settle;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+pub use self::message::{MessageAttribute, Outgoing, Received};
+use self::{queue::Queue, settings::Settings};
+use crate::{
+    account::{ACCOUNT_ID, queue_arn},
+    clock::Clock,
+    cloudwatch::Metrics,
+    error::AwsError,
+};
+
+/// All queues of the account. Cheap to clone; clones are the same queues.
+#[derive(Clone)]
+pub struct Sqs {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Clock,
+    metrics: Metrics,
+    endpoint_url: String,
+    /// One short lock for all: moving into a dead-letter queue touches two queues at once.
+    queues: Mutex<Queues>,
+}
+
+type Queues = BTreeMap<String, Hosted>;
+
+/// A queue with what surrounds its state machine.
+struct Hosted {
+    queue: Queue,
+    /// Wakes long polls when something may have become visible, or the queue is gone.
+    changed: Arc<Notify>,
+    /// Tells this queue from a later one of the same name, in receipt handles.
+    incarnation: String,
+    tags: BTreeMap<String, String>,
+    /// Epoch seconds.
+    created_at: i64,
+    modified_at: i64,
+    /// Epoch milliseconds of the last purge.
+    purged_at: Option<i64>,
+}
+
+impl Hosted {
+    fn new(settings: Settings, tags: BTreeMap<String, String>, now_seconds: i64) -> Self {
+        Self {
+            queue: Queue::new(settings),
+            changed: Arc::new(Notify::new()),
+            incarnation: Uuid::new_v4().to_string(),
+            tags,
+            created_at: now_seconds,
+            modified_at: now_seconds,
+            purged_at: None,
+        }
+    }
+}
+
+impl Sqs {
+    /// No queues yet. `endpoint_url` is the start of every queue's URL.
+    #[must_use]
+    pub fn new(clock: Clock, metrics: Metrics, endpoint_url: String) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                clock,
+                metrics,
+                endpoint_url,
+                queues: Mutex::new(BTreeMap::new()),
+            }),
+        }
+    }
+
+    /// Records the gauges of `AWS/SQS` for every queue, as of now. Whoever owns the emulator calls this about once a second.
+    pub fn sample(&self) {
+        let now = self.now();
+        let depths: Vec<_> = self
+            .lock()
+            .iter_mut()
+            .map(|(name, hosted)| (name.clone(), hosted.queue.depth(now)))
+            .collect();
+        for (name, depth) in depths {
+            let age_seconds = depth.oldest_age_ms.unwrap_or(0) / 1000;
+            self.measure(&name, "ApproximateNumberOfMessagesVisible", depth.visible);
+            self.measure(
+                &name,
+                "ApproximateNumberOfMessagesNotVisible",
+                depth.in_flight,
+            );
+            self.measure(&name, "ApproximateNumberOfMessagesDelayed", depth.delayed);
+            let age_seconds = usize::try_from(age_seconds).unwrap_or(0);
+            self.measure(&name, "ApproximateAgeOfOldestMessage", age_seconds);
+        }
+    }
+
+    /// Epoch milliseconds.
+    fn now(&self) -> i64 {
+        self.shared.clock.now().as_millisecond()
+    }
+
+    /// A panic under this lock is a bug, but the queues stay whole enough to go on.
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.shared
+            .queues
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn url(&self, name: &str) -> String {
+        format!("{}/{ACCOUNT_ID}/{name}", self.shared.endpoint_url)
+    }
+
+    fn measure(&self, queue: &str, metric: &'static str, value: usize) {
+        // Counts here stay far below 2^53.
+        #[allow(clippy::cast_precision_loss)]
+        let value = value as f64;
+        self.shared
+            .metrics
+            .record("AWS/SQS", metric, &[("QueueName", queue)], value);
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.shared.clock.sleep(duration).await;
+    }
+}
+
+/// The queue of that name, or the error SQS gives.
+fn find<'a>(queues: &'a mut Queues, name: &str) -> Result<&'a mut Hosted, AwsError> {
+    queues
+        .get_mut(name)
+        .ok_or_else(refusal::queue_does_not_exist)
+}
+
+/// The name in a queue's ARN.
+fn name_in_arn(arn: &str) -> Option<&str> {
+    arn.strip_prefix(queue_arn("").as_str())
+}

@@ -1,0 +1,51 @@
+//! SQS for the other services of the emulator: the same operations by queue ARN, without a protocol in between.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Outgoing, Received, Sqs, name_in_arn, refusal};
+use crate::error::AwsError;
+
+impl Sqs {
+    /// All attributes of a queue, as `GetQueueAttributes` names them.
+    pub fn attributes(&self, queue_arn: &str) -> Result<BTreeMap<String, String>, AwsError> {
+        self.shown(known(queue_arn)?)
+    }
+
+    /// Sends a message and returns its id.
+    pub fn send(&self, queue_arn: &str, message: Outgoing) -> Result<String, AwsError> {
+        self.send_to(known(queue_arn)?, message)
+    }
+
+    /// Receives up to `max` messages for the queue's own visibility timeout. Waits up to `wait` for the first one, and wakes
+    /// as soon as it is there.
+    pub async fn receive(
+        &self,
+        queue_arn: &str,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Received>, AwsError> {
+        self.take(known(queue_arn)?, max, None, wait).await
+    }
+
+    /// Deletes messages; old handles delete nothing and are no error.
+    pub fn delete(&self, queue_arn: &str, receipt_handles: &[String]) -> Result<(), AwsError> {
+        let name = known(queue_arn)?;
+        receipt_handles
+            .iter()
+            .try_for_each(|handle| self.delete_from(name, handle))
+    }
+
+    /// Makes a message in flight visible again in `seconds`, 0..=43 200.
+    pub fn change_visibility(
+        &self,
+        queue_arn: &str,
+        receipt_handle: &str,
+        seconds: u32,
+    ) -> Result<(), AwsError> {
+        self.change_in(known(queue_arn)?, receipt_handle, seconds)
+    }
+}
+
+fn known(queue_arn: &str) -> Result<&str, AwsError> {
+    name_in_arn(queue_arn).ok_or_else(refusal::queue_does_not_exist)
+}

@@ -1,0 +1,103 @@
+//! What a queue carries: content that never changes, and what one receive adds to it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+/// One user-defined attribute of a message, as SQS's `MessageAttributeValue`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageAttribute {
+    /// `String`, `Number` or `Binary`, optionally with a custom suffix (`Number.int`).
+    pub data_type: String,
+    /// The value of a string or number.
+    pub string_value: Option<String>,
+    /// The value of a binary attribute, decoded.
+    pub binary_value: Option<Vec<u8>>,
+}
+
+/// A message about to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct Outgoing {
+    /// The body, at most the queue's `MaximumMessageSize` together with the attributes.
+    pub body: String,
+    /// At most ten.
+    pub attributes: BTreeMap<String, MessageAttribute>,
+    /// The X-Ray trace header, which counts towards no limit.
+    pub trace_header: Option<String>,
+    /// 0..=900 seconds; without it the queue's own delay holds.
+    pub delay_seconds: Option<u32>,
+}
+
+impl Outgoing {
+    /// Bytes that count towards the message size: body, and names, types and values of the attributes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let attributes: usize = self
+            .attributes
+            .iter()
+            .map(|(name, value)| {
+                name.len()
+                    + value.data_type.len()
+                    + value.string_value.as_ref().map_or(0, String::len)
+                    + value.binary_value.as_ref().map_or(0, Vec::len)
+            })
+            .sum();
+        self.body.len() + attributes
+    }
+}
+
+/// A message as a consumer inside the emulator gets it.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Stable inside one queue, and kept when the redrive policy moves the message.
+    pub message_id: String,
+    /// Names this one receive; the next receive of the same message makes another.
+    pub receipt_handle: String,
+    /// The body as it was sent.
+    pub body: String,
+    /// Hexadecimal MD5 of the body.
+    pub md5_of_body: String,
+    /// All system attributes, such as `ApproximateReceiveCount`.
+    pub attributes: BTreeMap<String, String>,
+    /// All user-defined attributes.
+    pub message_attributes: BTreeMap<String, MessageAttribute>,
+}
+
+/// The part of a message that never changes. Shared, so that a receive does not copy bodies under the lock.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub message_id: String,
+    pub body: String,
+    pub md5_of_body: String,
+    pub attributes: BTreeMap<String, MessageAttribute>,
+    pub trace_header: Option<String>,
+    /// Epoch milliseconds of the original send; the move into a dead-letter queue keeps it.
+    pub sent_at: i64,
+}
+
+/// One receive of one message.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub content: Arc<Content>,
+    pub ticket: Ticket,
+    pub receive_count: u32,
+    /// Epoch milliseconds.
+    pub first_received: i64,
+    /// The queue whose redrive policy moved the message here.
+    pub dead_letter_source: Option<String>,
+}
+
+/// A message that its redrive policy took out of the queue, on its way to the dead-letter queue.
+#[derive(Debug)]
+pub(super) struct Dead {
+    pub content: Arc<Content>,
+    pub receive_count: u32,
+    pub first_received: Option<i64>,
+}
+
+/// What a receipt handle stands for: a message, and which of its receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    /// Place of the message in this queue's history.
+    pub sequence: u64,
+    /// Number of the receive in this queue's history.
+    pub receive: u64,
+}

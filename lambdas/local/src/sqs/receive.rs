@@ -1,0 +1,295 @@
+//! `ReceiveMessage`: long polls, the redrive policy, and what of a message the caller asked to see.
+
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    MessageAttribute, Received, Sqs, digest, find,
+    message::Delivery,
+    name_in_arn,
+    operations::queue_name,
+    receipt,
+    refusal::{self, invalid_value},
+};
+use crate::{
+    account::{ACCOUNT_ID, queue_arn},
+    error::AwsError,
+};
+
+/// System attributes that may be asked for; the last three are of FIFO queues and never present here.
+const SYSTEM_ATTRIBUTES: [&str; 9] = [
+    "SenderId",
+    "SentTimestamp",
+    "ApproximateReceiveCount",
+    "ApproximateFirstReceiveTimestamp",
+    "AWSTraceHeader",
+    "DeadLetterQueueSourceArn",
+    "SequenceNumber",
+    "MessageDeduplicationId",
+    "MessageGroupId",
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ReceiveMessage {
+    queue_url: Option<String>,
+    /// The older name of `MessageSystemAttributeNames`.
+    #[serde(default)]
+    attribute_names: Vec<String>,
+    #[serde(default)]
+    message_system_attribute_names: Vec<String>,
+    #[serde(default)]
+    message_attribute_names: Vec<String>,
+    max_number_of_messages: Option<i64>,
+    visibility_timeout: Option<i64>,
+    wait_time_seconds: Option<i64>,
+}
+
+/// What one look at a queue found.
+struct Look {
+    received: Vec<Received>,
+    /// Milliseconds until a message becomes visible by itself.
+    next_change: Option<u64>,
+    /// 120 000 messages are in flight already.
+    over_limit: bool,
+    changed: Arc<Notify>,
+}
+
+impl Sqs {
+    pub(super) async fn receive_messages(
+        &self,
+        request: ReceiveMessage,
+    ) -> Result<Value, AwsError> {
+        let name = queue_name(request.queue_url.as_deref())?;
+        let max =
+            within("MaxNumberOfMessages", request.max_number_of_messages, 1, 10)?.unwrap_or(1);
+        let visibility = within("VisibilityTimeout", request.visibility_timeout, 0, 43_200)?;
+        let wait = within("WaitTimeSeconds", request.wait_time_seconds, 0, 20)?;
+        let mut system = request.message_system_attribute_names;
+        system.extend(request.attribute_names);
+        for wanted in &system {
+            if wanted != "All" && !SYSTEM_ATTRIBUTES.contains(&wanted.as_str()) {
+                return Err(refusal::invalid_attribute_name(wanted));
+            }
+        }
+        let wait = match wait {
+            Some(seconds) => seconds,
+            None => find(&mut self.lock(), name)?.queue.settings.wait_seconds,
+        };
+        let wait = Duration::from_secs(wait.into());
+        let max = usize::try_from(max).unwrap_or(1);
+        let received = self.take(name, max, visibility, wait).await?;
+        if received.is_empty() {
+            return Ok(json!({}));
+        }
+        let messages: Vec<_> = received
+            .into_iter()
+            .map(|message| shown(message, &system, &request.message_attribute_names))
+            .collect();
+        Ok(json!({ "Messages": messages }))
+    }
+
+    /// Receives up to `max` messages, waiting up to `wait` for the first one.
+    pub(super) async fn take(
+        &self,
+        name: &str,
+        max: usize,
+        visibility_seconds: Option<u32>,
+        wait: Duration,
+    ) -> Result<Vec<Received>, AwsError> {
+        let deadline = Instant::now() + wait;
+        let mut changed = Arc::clone(&find(&mut self.lock(), name)?.changed);
+        loop {
+            let woken = Arc::clone(&changed);
+            let mut woken = pin!(woken.notified());
+            // From here on nothing that happens to the queue is missed.
+            woken.as_mut().enable();
+            let look = self.look(name, max, visibility_seconds)?;
+            if look.over_limit && wait.is_zero() {
+                return Err(refusal::over_limit());
+            }
+            if !look.received.is_empty() || Instant::now() >= deadline {
+                return Ok(look.received);
+            }
+            changed = look.changed;
+            let next_change =
+                Duration::from_millis(look.next_change.unwrap_or(u64::MAX).clamp(1, 20_000));
+            tokio::select! {
+                () = woken => {}
+                () = self.sleep(next_change) => {}
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+        }
+    }
+
+    fn look(
+        &self,
+        name: &str,
+        max: usize,
+        visibility_seconds: Option<u32>,
+    ) -> Result<Look, AwsError> {
+        let now = self.now();
+        let mut queues = self.lock();
+        let target = find(&mut queues, name)?.queue.settings.redrive.as_ref();
+        let target = target
+            .and_then(|redrive| name_in_arn(&redrive.target_arn))
+            .map(str::to_owned);
+        let target = target.filter(|target| queues.contains_key(target));
+        let hosted = find(&mut queues, name)?;
+        let visibility = visibility_seconds.unwrap_or(hosted.queue.settings.visibility_seconds);
+        let taken = hosted.queue.receive(now, max, visibility, target.is_some());
+        let over_limit = taken.is_err();
+        let taken = taken.unwrap_or_default();
+        let next_change = hosted
+            .queue
+            .next_change()
+            .map(|at| u64::try_from(at - now).unwrap_or(0));
+        let changed = Arc::clone(&hosted.changed);
+        let incarnation = hosted.incarnation.clone();
+        if let Some(dead_letters) = target.and_then(|target| queues.get_mut(&target))
+            && !taken.dead.is_empty()
+        {
+            let source = queue_arn(name);
+            for dead in taken.dead {
+                dead_letters.queue.accept(now, dead, &source);
+            }
+            dead_letters.changed.notify_waiters();
+        }
+        // Bodies are copied without the lock.
+        drop(queues);
+        let received: Vec<_> = taken
+            .deliveries
+            .into_iter()
+            .map(|delivery| received(name, &incarnation, delivery))
+            .collect();
+        if !received.is_empty() {
+            self.measure(name, "NumberOfMessagesReceived", received.len());
+        }
+        Ok(Look {
+            received,
+            next_change,
+            over_limit,
+            changed,
+        })
+    }
+}
+
+fn within(
+    parameter: &str,
+    value: Option<i64>,
+    least: u32,
+    most: u32,
+) -> Result<Option<u32>, AwsError> {
+    value
+        .map(|value| {
+            u32::try_from(value).ok().filter(|value| (least..=most).contains(value)).ok_or_else(|| {
+                invalid_value(format!(
+                    "Value {value} for parameter {parameter} is invalid. Reason: Must be >= {least} and <= {most}, if provided."
+                ))
+            })
+        })
+        .transpose()
+}
+
+fn received(queue: &str, incarnation: &str, delivery: Delivery) -> Received {
+    let content = &delivery.content;
+    let mut attributes = BTreeMap::from(
+        [
+            ("SenderId", ACCOUNT_ID.to_owned()),
+            ("SentTimestamp", content.sent_at.to_string()),
+            (
+                "ApproximateReceiveCount",
+                delivery.receive_count.to_string(),
+            ),
+            (
+                "ApproximateFirstReceiveTimestamp",
+                delivery.first_received.to_string(),
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    if let Some(header) = &content.trace_header {
+        attributes.insert("AWSTraceHeader".to_owned(), header.clone());
+    }
+    if let Some(source) = delivery.dead_letter_source {
+        attributes.insert("DeadLetterQueueSourceArn".to_owned(), source);
+    }
+    Received {
+        message_id: content.message_id.clone(),
+        receipt_handle: receipt::encode(queue, incarnation, delivery.ticket),
+        body: content.body.clone(),
+        md5_of_body: content.md5_of_body.clone(),
+        attributes,
+        message_attributes: content.attributes.clone(),
+    }
+}
+
+/// A received message with the attributes that were asked for and the sum of those, as the protocol has it.
+fn shown(message: Received, system: &[String], named: &[String]) -> Value {
+    let mut fields = Map::new();
+    fields.insert("MessageId".to_owned(), message.message_id.into());
+    fields.insert("ReceiptHandle".to_owned(), message.receipt_handle.into());
+    fields.insert("MD5OfBody".to_owned(), message.md5_of_body.into());
+    fields.insert("Body".to_owned(), message.body.into());
+    let all = system.iter().any(|wanted| wanted == "All");
+    let mut attributes = message.attributes;
+    attributes.retain(|name, _| all || system.contains(name));
+    if !attributes.is_empty() {
+        fields.insert("Attributes".to_owned(), json!(attributes));
+    }
+    let mut message_attributes = message.message_attributes;
+    message_attributes.retain(|name, _| named.iter().any(|filter| matches(filter, name)));
+    if let Some(sum) = digest::of_attributes(&message_attributes) {
+        let values: Map<_, _> = message_attributes
+            .into_iter()
+            .map(|(name, value)| (name, attribute_shown(value)))
+            .collect();
+        fields.insert("MD5OfMessageAttributes".to_owned(), sum.into());
+        fields.insert("MessageAttributes".to_owned(), values.into());
+    }
+    fields.into()
+}
+
+fn attribute_shown(value: MessageAttribute) -> Value {
+    let mut fields = Map::new();
+    fields.insert("DataType".to_owned(), value.data_type.into());
+    if let Some(text) = value.string_value {
+        fields.insert("StringValue".to_owned(), text.into());
+    }
+    if let Some(bytes) = value.binary_value {
+        fields.insert("BinaryValue".to_owned(), STANDARD.encode(bytes).into());
+    }
+    fields.into()
+}
+
+/// `All`, `.*`, a prefix followed by `.*`, or the name itself ("`ReceiveMessage`: `MessageAttributeNames`").
+fn matches(filter: &str, name: &str) -> bool {
+    filter == "All"
+        || filter == name
+        || filter
+            .strip_suffix(".*")
+            .is_some_and(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_name_all_a_prefix_or_one() {
+        for (filter, name, expected) in [
+            ("All", "x", true),
+            (".*", "x", true),
+            ("trace.*", "trace.id", true),
+            ("trace.*", "other", false),
+            ("id", "id", true),
+            ("id", "id2", false),
+        ] {
+            assert_eq!(matches(filter, name), expected, "{filter} {name}");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! `SendMessage` and `SendMessageBatch`: what may be sent, and what the sender gets back.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    MessageAttribute, Outgoing, Sqs, digest, find,
+    message::Content,
+    operations::{Entry, check_batch, each, queue_name},
+    refusal::{self, invalid_value},
+};
+use crate::error::AwsError;
+
+/// Most bytes of one message, and of all messages of a batch together ("`SendMessageBatch`").
+const MAX_BYTES: usize = 1_048_576;
+
+/// Most user-defined attributes of one message ("Amazon SQS message quotas").
+const MAX_ATTRIBUTES: usize = 10;
+
+/// Longest delay in seconds.
+const MAX_DELAY: u32 = 900;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct SendMessage {
+    queue_url: Option<String>,
+    #[serde(flatten)]
+    message: Input,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct SendMessageBatch {
+    queue_url: Option<String>,
+    #[serde(default)]
+    entries: Vec<SendEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SendEntry {
+    #[serde(default)]
+    id: String,
+    #[serde(flatten)]
+    message: Input,
+}
+
+impl Entry for SendEntry {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Input {
+    message_body: Option<String>,
+    delay_seconds: Option<i64>,
+    #[serde(default)]
+    message_attributes: BTreeMap<String, AttributeInput>,
+    #[serde(default)]
+    message_system_attributes: BTreeMap<String, AttributeInput>,
+    message_group_id: Option<String>,
+    message_deduplication_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AttributeInput {
+    data_type: Option<String>,
+    string_value: Option<String>,
+    binary_value: Option<String>,
+}
+
+/// The sums that a sender verifies.
+struct Sent {
+    message_id: String,
+    md5_of_body: String,
+    md5_of_attributes: Option<String>,
+    md5_of_system_attributes: Option<String>,
+}
+
+impl Sqs {
+    pub(super) fn send_one(&self, request: SendMessage) -> Result<Value, AwsError> {
+        let name = queue_name(request.queue_url.as_deref())?;
+        let outgoing = outgoing(&request.message)?;
+        Ok(answer(self.put(name, outgoing)?))
+    }
+
+    pub(super) fn send_batch(&self, request: SendMessageBatch) -> Result<Value, AwsError> {
+        let name = queue_name(request.queue_url.as_deref())?;
+        find(&mut self.lock(), name)?;
+        check_batch(&request.entries)?;
+        let messages: Vec<_> = request
+            .entries
+            .iter()
+            .map(|entry| outgoing(&entry.message))
+            .collect();
+        let bytes: usize = messages.iter().flatten().map(Outgoing::size).sum();
+        if bytes > MAX_BYTES {
+            return Err(AwsError::new(
+                400,
+                "BatchRequestTooLong",
+                format!("Batch requests cannot be longer than {MAX_BYTES} bytes. You have sent {bytes} bytes."),
+            )
+            .with_query_code("AWS.SimpleQueueService.BatchRequestTooLong"));
+        }
+        let mut messages = messages.into_iter();
+        Ok(each(request.entries, |_| {
+            let message = messages
+                .next()
+                .unwrap_or_else(|| Err(refusal::missing("MessageBody")))?;
+            Ok(answer(self.put(name, message)?))
+        }))
+    }
+
+    /// Sends to the queue of that name. The queue's own size limit holds.
+    pub(super) fn send_to(&self, name: &str, message: Outgoing) -> Result<String, AwsError> {
+        Ok(self.put(name, message)?.message_id)
+    }
+
+    fn put(&self, name: &str, message: Outgoing) -> Result<Sent, AwsError> {
+        check(&message)?;
+        let now = self.now();
+        let sent = Sent {
+            message_id: Uuid::new_v4().to_string(),
+            md5_of_body: digest::of_body(&message.body),
+            md5_of_attributes: digest::of_attributes(&message.attributes),
+            md5_of_system_attributes: message
+                .trace_header
+                .as_ref()
+                .and_then(|header| digest_of_trace(header)),
+        };
+        let size = message.size();
+        let changed = {
+            let mut queues = self.lock();
+            let hosted = find(&mut queues, name)?;
+            let most = hosted.queue.settings.max_message_bytes;
+            if size > usize::try_from(most).unwrap_or(MAX_BYTES) {
+                return Err(invalid_value(format!(
+                    "One or more parameters are invalid. Reason: Message must be shorter than {most} bytes."
+                )));
+            }
+            let content = Content {
+                message_id: sent.message_id.clone(),
+                body: message.body,
+                md5_of_body: sent.md5_of_body.clone(),
+                attributes: message.attributes,
+                trace_header: message.trace_header,
+                sent_at: now,
+            };
+            hosted.queue.send(now, content, message.delay_seconds);
+            hosted.changed.clone()
+        };
+        changed.notify_waiters();
+        self.measure(name, "NumberOfMessagesSent", 1);
+        Ok(sent)
+    }
+}
+
+fn digest_of_trace(header: &str) -> Option<String> {
+    let attribute = MessageAttribute {
+        data_type: "String".to_owned(),
+        string_value: Some(header.to_owned()),
+        binary_value: None,
+    };
+    digest::of_attributes([(&"AWSTraceHeader".to_owned(), &attribute)])
+}
+
+fn answer(sent: Sent) -> Value {
+    let mut answer = json!({ "MessageId": sent.message_id, "MD5OfMessageBody": sent.md5_of_body });
+    if let Some(sum) = sent.md5_of_attributes {
+        answer["MD5OfMessageAttributes"] = sum.into();
+    }
+    if let Some(sum) = sent.md5_of_system_attributes {
+        answer["MD5OfMessageSystemAttributes"] = sum.into();
+    }
+    answer
+}
+
+/// Reads a client's message. Only the protocol is checked here; [`check`] holds for senders inside the emulator too.
+fn outgoing(input: &Input) -> Result<Outgoing, AwsError> {
+    let body = input.message_body.clone().filter(|body| !body.is_empty());
+    let body = body.ok_or_else(|| refusal::missing("MessageBody"))?;
+    if let Some(character) = body.chars().find(|&character| !allowed(character)) {
+        return Err(AwsError::new(
+            400,
+            "InvalidMessageContents",
+            format!(
+                "Invalid binary character '#x{:X}' was found in the message body, the set of allowed characters is #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
+                u32::from(character)
+            ),
+        ));
+    }
+    if input.message_group_id.is_some() {
+        return Err(refusal::unsupported(
+            "MessageGroupId: patterns-local does not offer message groups yet.",
+        ));
+    }
+    if input.message_deduplication_id.is_some() {
+        return Err(invalid_value(
+            "Value for parameter MessageDeduplicationId is invalid. Reason: The request includes a parameter that is not valid for this queue type.",
+        ));
+    }
+    let delay_seconds = input
+        .delay_seconds
+        .map(|delay| {
+            u32::try_from(delay)
+                .ok()
+                .filter(|delay| *delay <= MAX_DELAY)
+                .ok_or_else(|| invalid_delay(delay))
+        })
+        .transpose()?;
+    let mut attributes = BTreeMap::new();
+    for (name, value) in &input.message_attributes {
+        attributes.insert(name.clone(), attribute(name, value)?);
+    }
+    let mut trace_header = None;
+    for (name, value) in &input.message_system_attributes {
+        if name != "AWSTraceHeader" {
+            return Err(invalid_value(format!(
+                "Message system attribute name '{name}' is invalid, the only one that can be sent is AWSTraceHeader."
+            )));
+        }
+        trace_header = attribute(name, value)?.string_value;
+    }
+    Ok(Outgoing {
+        body,
+        attributes,
+        trace_header,
+        delay_seconds,
+    })
+}
+
+fn invalid_delay(delay: i64) -> AwsError {
+    invalid_value(format!(
+        "Value {delay} for parameter DelaySeconds is invalid. Reason: DelaySeconds must be >= 0 and <= {MAX_DELAY}."
+    ))
+}
+
+/// The characters of XML 1.0, which is what SQS allows in bodies.
+fn allowed(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+}
+
+fn attribute(name: &str, input: &AttributeInput) -> Result<MessageAttribute, AwsError> {
+    let data_type = input.data_type.clone().unwrap_or_default();
+    let binary = data_type.split('.').next() == Some("Binary");
+    let binary_value = match &input.binary_value {
+        Some(text) if binary => Some(STANDARD.decode(text).map_err(|_| {
+            AwsError::new(
+                400,
+                "SerializationException",
+                format!("The BinaryValue of the message attribute '{name}' is not Base64."),
+            )
+        })?),
+        _ => None,
+    };
+    let string_value = input.string_value.clone().filter(|_| !binary);
+    Ok(MessageAttribute {
+        data_type,
+        string_value,
+        binary_value,
+    })
+}
+
+/// What holds for every message, whoever sends it.
+fn check(message: &Outgoing) -> Result<(), AwsError> {
+    if let Some(delay) = message.delay_seconds.filter(|delay| *delay > MAX_DELAY) {
+        return Err(invalid_delay(delay.into()));
+    }
+    let count = message.attributes.len();
+    if count > MAX_ATTRIBUTES {
+        return Err(invalid_value(format!(
+            "Number of message attributes [{count}] exceeds the allowed maximum [{MAX_ATTRIBUTES}]."
+        )));
+    }
+    for (name, value) in &message.attributes {
+        check_attribute(name, value)?;
+    }
+    Ok(())
+}
+
+/// The rules of "Amazon SQS message metadata: Message attribute components" and "Message attribute data types".
+fn check_attribute(name: &str, value: &MessageAttribute) -> Result<(), AwsError> {
+    let lower = name.to_ascii_lowercase();
+    let well_formed = !name.is_empty()
+        && name.len() <= 256
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        && !name.starts_with('.')
+        && !name.ends_with('.')
+        && !name.contains("..")
+        && !lower.starts_with("aws.")
+        && !lower.starts_with("amazon.");
+    if !well_formed {
+        return Err(invalid_value(format!(
+            "Message (user) attribute name '{name}' is invalid."
+        )));
+    }
+    let present = match value.data_type.split('.').next() {
+        Some("String") => value
+            .string_value
+            .as_ref()
+            .is_some_and(|text| !text.is_empty()),
+        Some("Number") => {
+            let text = value.string_value.as_deref().unwrap_or_default();
+            if text.parse::<f64>().is_err() && !text.is_empty() {
+                return Err(invalid_value(format!(
+                    "Can't cast the value of message (user) attribute '{name}' to a number."
+                )));
+            }
+            !text.is_empty()
+        }
+        Some("Binary") => value
+            .binary_value
+            .as_ref()
+            .is_some_and(|bytes| !bytes.is_empty()),
+        _ => {
+            return Err(invalid_value(format!(
+                "The type of message (user) attribute '{name}' is invalid. You must use only the following supported type prefixes: Binary, Number, String."
+            )));
+        }
+    };
+    if !present {
+        return Err(invalid_value(format!(
+            "The message (user) attribute '{name}' must contain a non-empty value for its type '{}'.",
+            value.data_type
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! A queue's attributes that can be set, with their ranges and defaults ("Amazon SQS API Reference: CreateQueue").
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::refusal::{invalid_attribute_name, invalid_attribute_value, unsupported};
+use crate::error::AwsError;
+
+/// When the redrive policy moves a message away, and to where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Redrive {
+    pub target_arn: String,
+    pub max_receive_count: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub visibility_seconds: u32,
+    pub retention_seconds: u32,
+    pub delay_seconds: u32,
+    pub max_message_bytes: u32,
+    pub wait_seconds: u32,
+    pub redrive: Option<Redrive>,
+    /// Kept and shown, without effect here: policies and encryption.
+    inert: BTreeMap<String, String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            visibility_seconds: 30,
+            retention_seconds: 345_600,
+            delay_seconds: 0,
+            max_message_bytes: 1_048_576,
+            wait_seconds: 0,
+            redrive: None,
+            inert: BTreeMap::from([("SqsManagedSseEnabled".to_owned(), "true".to_owned())]),
+        }
+    }
+}
+
+impl Settings {
+    /// Applies `attributes`; either all of them or, with an error, none.
+    pub fn change(&mut self, attributes: &BTreeMap<String, String>) -> Result<(), AwsError> {
+        let mut changed = self.clone();
+        for (name, value) in attributes {
+            changed.set(name, value)?;
+        }
+        *self = changed;
+        Ok(())
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), AwsError> {
+        match name {
+            "VisibilityTimeout" => self.visibility_seconds = number(name, value, 0, 43_200)?,
+            "MessageRetentionPeriod" => {
+                self.retention_seconds = number(name, value, 60, 1_209_600)?
+            }
+            "DelaySeconds" => self.delay_seconds = number(name, value, 0, 900)?,
+            "MaximumMessageSize" => self.max_message_bytes = number(name, value, 1024, 1_048_576)?,
+            "ReceiveMessageWaitTimeSeconds" => self.wait_seconds = number(name, value, 0, 20)?,
+            "RedrivePolicy" => self.redrive = redrive(value)?,
+            "Policy" | "RedriveAllowPolicy" => {
+                if !value.is_empty()
+                    && !serde_json::from_str::<Value>(value).is_ok_and(|json| json.is_object())
+                {
+                    return Err(invalid_attribute_value(name, "It must be a JSON object."));
+                }
+                self.keep(name, value);
+            }
+            "KmsMasterKeyId" | "KmsDataKeyReusePeriodSeconds" | "SqsManagedSseEnabled" => {
+                self.keep(name, value)
+            }
+            "FifoQueue"
+            | "ContentBasedDeduplication"
+            | "DeduplicationScope"
+            | "FifoThroughputLimit" => {
+                return Err(unsupported(format!(
+                    "{name}: patterns-local offers standard queues only, not FIFO queues yet."
+                )));
+            }
+            _ => return Err(invalid_attribute_name(name)),
+        }
+        Ok(())
+    }
+
+    /// An empty value takes the attribute away.
+    fn keep(&mut self, name: &str, value: &str) {
+        if value.is_empty() {
+            self.inert.remove(name);
+        } else {
+            self.inert.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// All attributes as SQS shows them.
+    pub fn shown(&self) -> BTreeMap<String, String> {
+        let mut shown = self.inert.clone();
+        let numbers = [
+            ("VisibilityTimeout", self.visibility_seconds),
+            ("MessageRetentionPeriod", self.retention_seconds),
+            ("DelaySeconds", self.delay_seconds),
+            ("MaximumMessageSize", self.max_message_bytes),
+            ("ReceiveMessageWaitTimeSeconds", self.wait_seconds),
+        ];
+        for (name, value) in numbers {
+            shown.insert(name.to_owned(), value.to_string());
+        }
+        if let Some(redrive) = &self.redrive {
+            let policy = serde_json::json!({
+                "deadLetterTargetArn": redrive.target_arn,
+                "maxReceiveCount": redrive.max_receive_count,
+            });
+            shown.insert("RedrivePolicy".to_owned(), policy.to_string());
+        }
+        shown
+    }
+}
+
+fn number(name: &str, value: &str, least: u32, most: u32) -> Result<u32, AwsError> {
+    value
+        .parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| {
+            invalid_attribute_value(
+                name,
+                &format!("It must be a whole number from {least} to {most}."),
+            )
+        })
+}
+
+fn redrive(value: &str) -> Result<Option<Redrive>, AwsError> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let invalid = |reason| invalid_attribute_value("RedrivePolicy", reason);
+    let policy: Value = serde_json::from_str(value)
+        .map_err(|_| invalid("Redrive policy is not a valid JSON map."))?;
+    let target_arn = policy
+        .get("deadLetterTargetArn")
+        .and_then(Value::as_str)
+        .ok_or_else(|| {
+            invalid("Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
+        })?;
+    let count = policy.get("maxReceiveCount").ok_or_else(|| {
+        invalid("Redrive policy does not contain mandatory attribute: maxReceiveCount.")
+    })?;
+    // Clients write the count as a number or as a string; AWS takes both.
+    let max_receive_count = count
+        .as_u64()
+        .or_else(|| count.as_str().and_then(|text| text.parse().ok()))
+        .and_then(|count| u32::try_from(count).ok())
+        .filter(|count| (1..=1000).contains(count))
+        .ok_or_else(|| invalid("maxReceiveCount must be a whole number from 1 to 1000."))?;
+    Ok(Some(Redrive {
+        target_arn: target_arn.to_owned(),
+        max_receive_count,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn changed(name: &str, value: &str) -> Result<Settings, AwsError> {
+        let mut settings = Settings::default();
+        settings.change(&BTreeMap::from([(name.to_owned(), value.to_owned())]))?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn ranges_hold_at_both_ends() {
+        assert_eq!(
+            changed("VisibilityTimeout", "43200")
+                .unwrap()
+                .visibility_seconds,
+            43_200
+        );
+        assert_eq!(
+            changed("MessageRetentionPeriod", "60")
+                .unwrap()
+                .retention_seconds,
+            60
+        );
+        for (name, value) in [
+            ("VisibilityTimeout", "43201"),
+            ("VisibilityTimeout", "-1"),
+            ("MessageRetentionPeriod", "59"),
+            ("DelaySeconds", "901"),
+            ("MaximumMessageSize", "1023"),
+            ("ReceiveMessageWaitTimeSeconds", "21"),
+            ("RedrivePolicy", "[]"),
+            (
+                "RedrivePolicy",
+                r#"{"deadLetterTargetArn":"a","maxReceiveCount":0}"#,
+            ),
+            ("Policy", "text"),
+        ] {
+            assert_eq!(
+                changed(name, value).unwrap_err().code,
+                "InvalidAttributeValue",
+                "{name}={value}"
+            );
+        }
+        assert_eq!(
+            changed("Nonsense", "1").unwrap_err().code,
+            "InvalidAttributeName"
+        );
+        assert_eq!(
+            changed("FifoQueue", "true").unwrap_err().code,
+            "UnsupportedOperation"
+        );
+    }
+
+    #[test]
+    fn one_bad_attribute_leaves_all_as_they_were() {
+        let mut settings = Settings::default();
+        let attributes = [("DelaySeconds", "5"), ("VisibilityTimeout", "x")];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        settings.change(&BTreeMap::from(attributes)).unwrap_err();
+        assert_eq!(settings, Settings::default());
+    }
+
+    #[test]
+    fn the_redrive_count_may_be_text_and_an_empty_policy_ends_it() {
+        let mut settings = changed(
+            "RedrivePolicy",
+            r#"{"deadLetterTargetArn":"arn:x","maxReceiveCount":"3"}"#,
+        )
+        .unwrap();
+        assert_eq!(settings.redrive.as_ref().unwrap().max_receive_count, 3);
+        assert_eq!(
+            settings.shown()["RedrivePolicy"],
+            r#"{"deadLetterTargetArn":"arn:x","maxReceiveCount":3}"#
+        );
+        settings
+            .change(&BTreeMap::from([(
+                "RedrivePolicy".to_owned(),
+                String::new(),
+            )]))
+            .unwrap();
+        assert_eq!(settings.redrive, None);
+    }
+}
