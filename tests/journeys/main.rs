@@ -1,0 +1,9 @@
+//! Journeys through the real programs: the emulator with its functions, the daemon, one-shot commands, and the dashboard in
+//! a pseudo-terminal. Every test has a world of its own, on free ports and in its own directory.
+
+mod bad_input;
+mod dashboard;
+mod story;
+#[path = "../terminal/terminal.rs"]
+mod terminal;
+mod world;

@@ -1,0 +1,198 @@
+//! A whole local stack for one test: the emulator with both stacks, the daemon, on free ports and in directories of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_patterns-local");
+
+/// How long a condition may take to become true. Far more than it needs: a busy machine must not fail a test.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running `patterns-local --headless`. Dropping it ends it.
+pub struct World {
+    child: Child,
+    pub endpoint_url: String,
+    pub socket: PathBuf,
+    apis: Value,
+    _dir: tempfile::TempDir,
+}
+
+/// What a one-shot command said.
+pub struct Answer {
+    pub code: i32,
+    pub json: Value,
+}
+
+impl World {
+    /// Starts everything; returns when it is ready.
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Command::new(PROGRAM)
+            .args(["--headless", "--port", "0", "--state-dir"])
+            .arg(dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: not ready: {line:?}"));
+        assert_eq!(ready["ready"], true);
+        Self {
+            child,
+            endpoint_url: ready["endpoint_url"].as_str().unwrap().to_owned(),
+            socket: ready["socket"].as_str().unwrap().into(),
+            apis: ready["apis"].clone(),
+            _dir: dir,
+        }
+    }
+
+    /// Base of a stack's HTTP API.
+    pub fn api(&self, pattern: &str) -> &str {
+        self.apis[pattern].as_str().unwrap()
+    }
+
+    /// Runs a one-shot command with `--json`.
+    pub fn command(&self, args: &[&str]) -> Answer {
+        one_shot(&self.socket, args)
+    }
+
+    /// The daemon's snapshot, as `status --json` prints it.
+    pub fn status(&self) -> Value {
+        let answer = self.command(&["status"]);
+        assert!(matches!(answer.code, 0 | 4), "status ended with {}: {}", answer.code, answer.json);
+        answer.json
+    }
+
+    /// A figure of a queue in the daemon's eyes, such as `visible`.
+    pub fn queue(&self, name: &str, figure: &str) -> Option<u64> {
+        find(&self.status()["queues"], "name", name)?[figure].as_u64()
+    }
+
+    /// Everything in a queue in the daemon's eyes.
+    pub fn depth(&self, name: &str) -> Option<u64> {
+        let status = self.status();
+        let queue = find(&status["queues"], "name", name)?;
+        ["visible", "in_flight", "delayed"].iter().map(|figure| queue[*figure].as_u64()).sum()
+    }
+
+    /// Clients of the emulator.
+    pub fn sdk(&self) -> SdkConfig {
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(&self.endpoint_url)
+            .credentials_provider(aws_sdk_sqs::config::SharedCredentialsProvider::new(
+                aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "test"),
+            ))
+            .build()
+    }
+
+    /// The delivery log of a stack: the ids of the events by status, with how often each was tried.
+    pub async fn deliveries(&self, pattern: &str) -> Vec<(String, String, u64)> {
+        let dynamo = aws_sdk_dynamodb::Client::new(&self.sdk());
+        let items = dynamo
+            .scan()
+            .table_name(format!("{pattern}-DeliveriesTable"))
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .unwrap();
+        let text = |value: Option<&AttributeValue>| value.unwrap().as_s().unwrap().clone();
+        items
+            .iter()
+            .map(|item| {
+                let attempts = item["attempts"].as_n().unwrap().parse().unwrap();
+                (text(item.get("pk")), text(item.get("status")), attempts)
+            })
+            .collect()
+    }
+
+    /// Creates a task over HTTP and answers with the status and the body.
+    pub async fn post_task(&self, pattern: &str, body: &Value) -> (u16, Value) {
+        let answer = reqwest::Client::new()
+            .post(format!("{}/tasks", self.api(pattern)))
+            .json(body)
+            .send()
+            .await
+            .unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Ends everything gracefully and answers with the exit status.
+    pub fn stop(mut self) -> std::process::ExitStatus {
+        signal(self.child.id(), rustix::process::Signal::TERM);
+        self.child.wait().unwrap()
+    }
+
+    /// The process id of `patterns-local` itself.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            signal(self.child.id(), rustix::process::Signal::TERM);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Runs a one-shot command with `--json` against the daemon at `socket`.
+pub fn one_shot(socket: &Path, args: &[&str]) -> Answer {
+    let output = Command::new(PROGRAM)
+        .arg("tui")
+        .args(args)
+        .arg("--socket")
+        .arg(socket)
+        .arg("--json")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!(
+            "{args:?} printed no JSON document ({error}): {}\n{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        )
+    });
+    Answer {
+        code: output.status.code().unwrap(),
+        json,
+    }
+}
+
+/// The member of `list` whose `key` is `value`.
+pub fn find<'a>(list: &'a Value, key: &str, value: &str) -> Option<&'a Value> {
+    list.as_array()?.iter().find(|item| item[key] == value)
+}
+
+/// Waits until `condition` gives something, and gives it back.
+pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(started.elapsed() < PATIENCE, "not within {} s: {what}", PATIENCE.as_secs());
+        // The pause between two looks at a condition that is outside this process.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Sends a signal; a process that has ended already is fine.
+pub fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    let _ = rustix::process::kill_process(pid, signal);
+}
