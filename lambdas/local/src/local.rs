@@ -1,0 +1,212 @@
+//! Putting the emulator together: port, services, stacks; and taking it apart again.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::{self, ErrorKind},
+    net::Ipv4Addr,
+    path::PathBuf,
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    clock::Clock,
+    cloudwatch::Metrics,
+    deploy::{DeployError, Services, deploy},
+    dynamodb::{self, Dynamo},
+    front::Front,
+    http_api::HttpApis,
+    lambda::{Lambda, LambdaParts},
+    logs::Logs,
+    sqs::Sqs,
+};
+
+/// How often the gauges of `AWS/SQS` are taken.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long open connections may take to end at a stop; all requests are ended before.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
+
+/// What an emulator is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Port on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+    /// Function invocations that may run at the same time in the account.
+    pub concurrency: u32,
+    /// Waits before the second and the third attempt of an asynchronous invocation; AWS waits 60 s and 120 s.
+    pub retry_waits: [Duration; 2],
+    /// Program and first arguments of the step that starts every function process.
+    pub exec_command: Vec<OsString>,
+    /// Program and first arguments of what runs a template's `Handler`, which is appended.
+    pub function_command: Vec<OsString>,
+    /// Unpacked zips live under it.
+    pub work_dir: PathBuf,
+    /// Name and text of each template to deploy.
+    pub templates: Vec<(String, String)>,
+}
+
+/// A running emulator. Dropping it ends the listener; [`Local::stop`] also ends the function processes.
+pub struct Local {
+    /// What clients take as `AWS_ENDPOINT_URL`: `http://127.0.0.1:PORT`.
+    pub endpoint_url: String,
+    /// URL of the HTTP API of each stack that has one.
+    pub apis: BTreeMap<String, String>,
+    /// What the templates ask for and the emulator does not enforce, in words for a person.
+    pub notes: Vec<String>,
+    lambda: Lambda,
+    server: JoinHandle<()>,
+    stop: DropGuard,
+}
+
+/// Why the emulator did not start. Nothing is left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another program listens there.
+    #[error(
+        "port {port} is taken by another program; stop it or choose another with `--port 0` (any free one)"
+    )]
+    PortTaken {
+        /// The port asked for.
+        port: u16,
+    },
+    /// The port cannot be had for another reason.
+    #[error(
+        "cannot listen on 127.0.0.1:{port}: {error}; choose another port with `--port 0` (any free one)"
+    )]
+    Listen {
+        /// The port asked for.
+        port: u16,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// No `DynamoDB`.
+    #[error(transparent)]
+    Dynamo(#[from] dynamodb::StartError),
+    /// A template is not right.
+    #[error("stack {stack}: {error}")]
+    Deploy {
+        /// Name of the stack.
+        stack: String,
+        /// What is wrong with it.
+        error: DeployError,
+    },
+}
+
+impl Local {
+    /// Takes the port, starts all services, and deploys the templates.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let port = options.port;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::AddrInUse => StartError::PortTaken { port },
+                _ => StartError::Listen { port, error },
+            })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| StartError::Listen { port, error })?;
+        let endpoint_url = format!("http://{address}");
+
+        let dynamo = Dynamo::start().await?;
+        let clock = Clock;
+        let metrics = Metrics::new(clock.clone());
+        let logs = Logs::new(clock.clone());
+        let sqs = Sqs::new(clock.clone(), metrics.clone(), endpoint_url.clone());
+        let lambda = Lambda::new(LambdaParts {
+            clock: clock.clone(),
+            sqs: sqs.clone(),
+            metrics: metrics.clone(),
+            logs: logs.clone(),
+            endpoint_url: endpoint_url.clone(),
+            concurrency: options.concurrency,
+            retry_waits: options.retry_waits,
+            exec_command: options.exec_command,
+            function_command: options.function_command,
+            work_dir: options.work_dir,
+        });
+        let http_apis = HttpApis::new(clock.clone(), lambda.clone());
+
+        let stop = CancellationToken::new();
+        tokio::spawn(
+            stop.clone()
+                .run_until_cancelled_owned(sample(clock, sqs.clone())),
+        );
+        let front = Front {
+            sqs: sqs.clone(),
+            metrics,
+            logs,
+            dynamo: dynamo.clone(),
+            lambda: lambda.clone(),
+            http_apis: http_apis.clone(),
+            stop: stop.clone(),
+        };
+        let server = axum::serve(listener, front.router())
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let mut local = Self {
+            apis: BTreeMap::new(),
+            notes: Vec::new(),
+            lambda: lambda.clone(),
+            server: tokio::spawn(async move {
+                if let Err(error) = server.await {
+                    tracing::error!(%error, "the listener ended");
+                }
+            }),
+            stop: stop.drop_guard(),
+            endpoint_url,
+        };
+
+        let services = Services {
+            sqs,
+            lambda,
+            dynamo,
+            http_apis,
+        };
+        for (stack, template) in &options.templates {
+            match deploy(stack, template, &services).await {
+                Ok(deployed) => {
+                    local.notes.extend(deployed.notes);
+                    if services.http_apis.has(stack) {
+                        local.apis.insert(
+                            stack.clone(),
+                            format!("{}/_apis/{stack}", local.endpoint_url),
+                        );
+                    }
+                }
+                Err(error) => {
+                    local.stop().await;
+                    return Err(StartError::Deploy {
+                        stack: stack.clone(),
+                        error,
+                    });
+                }
+            }
+        }
+        Ok(local)
+    }
+
+    /// Kills all function processes, ends pollers, long polls and the listener.
+    pub async fn stop(self) {
+        self.lambda.stop().await;
+        drop(self.stop);
+        if tokio::time::timeout(STOP_WITHIN, self.server)
+            .await
+            .is_err()
+        {
+            tracing::warn!("some connections did not end in time");
+        }
+    }
+}
+
+async fn sample(clock: Clock, sqs: Sqs) {
+    loop {
+        sqs.sample();
+        clock.sleep(SAMPLE_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
