@@ -6,9 +6,13 @@
 pub mod account;
 pub mod clock;
 pub mod cloudwatch;
+pub mod deploy;
 pub mod door;
 pub mod dynamodb;
 pub mod error;
+pub mod http_api;
+pub mod lambda;
 pub mod logs;
+pub mod process;
 pub mod sqs;
 pub mod sts;

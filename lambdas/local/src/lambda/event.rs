@@ -1,0 +1,179 @@
+//! Asynchronous invocation: accepted at once, run later, retried, and in the end recorded
+//! (AWS Lambda developer guide, "Invoking a Lambda function asynchronously").
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::environment::{Invocation, Reply};
+use super::event_config::{DEFAULT_EVENT_AGE, DEFAULT_RETRIES};
+use super::record::{self, Finished};
+use super::retry::{self, Condition, Limits, Step};
+use super::{Lambda, error};
+use crate::error::AwsError;
+use crate::sqs::Outgoing;
+
+/// Where an event's end is told.
+#[derive(Default)]
+struct Targets {
+    on_failure: Option<String>,
+    on_success: Option<String>,
+    dead_letter: Option<String>,
+}
+
+/// How an event ended.
+struct End {
+    condition: Condition,
+    attempts: u32,
+    reply: Option<Reply>,
+}
+
+impl Lambda {
+    /// Takes an event for `name`; it runs in the background, under the request id of `invocation`.
+    pub(crate) fn accept(&self, name: &str, invocation: Invocation) -> Result<(), AwsError> {
+        self.state().function(name)?;
+        self.record(name, "AsyncEventsReceived", 1.0);
+        let lambda = self.clone();
+        let name = name.to_owned();
+        self.spawn(async move { lambda.see_through(&name, &invocation).await });
+        Ok(())
+    }
+
+    /// From the first attempt to the record of the end.
+    async fn see_through(&self, name: &str, invocation: &Invocation) {
+        let Some(end) = self.attempt(name, invocation).await else {
+            // The function was deleted: nobody is left to say where its events end.
+            self.record(name, "AsyncEventsDropped", 1.0);
+            return;
+        };
+        let targets = self.settings(name).map(|(_, targets)| targets);
+        let finished = Finished {
+            function: name,
+            request_id: &invocation.request_id,
+            payload: &invocation.payload,
+            condition: end.condition,
+            attempts: end.attempts,
+            reply: end.reply.as_ref(),
+        };
+        let targets = targets.unwrap_or_default();
+        if end.condition == Condition::Success {
+            self.tell_destination(targets.on_success.as_deref(), &finished);
+            return;
+        }
+        self.tell_destination(targets.on_failure.as_deref(), &finished);
+        if let Some(queue) = &targets.dead_letter
+            && let Err(error) = self
+                .inner
+                .parts
+                .sqs
+                .send(queue, record::dead_letter(&finished))
+        {
+            tracing::warn!(function = name, queue, %error, "a dead letter was lost");
+            self.record(name, "DeadLetterErrors", 1.0);
+        }
+        self.record(name, "AsyncEventsDropped", 1.0);
+    }
+
+    /// Runs the function until it succeeds or its event is given up. `None` when there is no such function any more.
+    async fn attempt(&self, name: &str, invocation: &Invocation) -> Option<End> {
+        let received = Instant::now();
+        let mut attempts = 0;
+        let mut throttles = 0;
+        let mut last = None;
+        loop {
+            // Asked each time: an operator may change them while events wait.
+            let (limits, _) = self.settings(name)?;
+            let age = received.elapsed();
+            let step = if age >= limits.event_age {
+                Step::GiveUp(Condition::EventAgeExceeded)
+            } else if self.is_shut(name)? {
+                // Reserved concurrency 0: straight to where failures end (same page).
+                Step::GiveUp(Condition::RetriesExhausted)
+            } else {
+                match self.run(name, invocation).await {
+                    Ok(reply) if !reply.failed => {
+                        return Some(End {
+                            condition: Condition::Success,
+                            attempts: attempts + 1,
+                            reply: Some(reply),
+                        });
+                    }
+                    Ok(reply) => {
+                        attempts += 1;
+                        throttles = 0;
+                        last = Some(reply);
+                        retry::after_failure(attempts, received.elapsed(), limits)
+                    }
+                    Err(error) if error.code == error::THROTTLED || error.status >= 500 => {
+                        throttles += 1;
+                        retry::after_throttle(throttles, received.elapsed(), limits)
+                    }
+                    Err(_) => return None,
+                }
+            };
+            match step {
+                Step::Again(wait) => self.inner.parts.clock.sleep(wait).await,
+                Step::GiveUp(condition) => {
+                    return Some(End {
+                        condition,
+                        attempts,
+                        reply: last,
+                    });
+                }
+            }
+        }
+    }
+
+    fn settings(&self, name: &str) -> Option<(Limits, Targets)> {
+        let state = self.state();
+        let function = state.functions.get(name)?;
+        let config = function.event_config.clone().unwrap_or_default();
+        let limits = Limits {
+            retries: config.retries.unwrap_or(DEFAULT_RETRIES),
+            event_age: config.event_age.unwrap_or(DEFAULT_EVENT_AGE),
+            waits: self.inner.parts.retry_waits,
+        };
+        let targets = Targets {
+            on_failure: config.on_failure,
+            on_success: config.on_success,
+            dead_letter: function.configuration.dead_letter_target.clone(),
+        };
+        Some((limits, targets))
+    }
+
+    fn is_shut(&self, name: &str) -> Option<bool> {
+        let state = self.state();
+        Some(state.functions.get(name)?.reserved_concurrency == Some(0))
+    }
+
+    fn tell_destination(&self, target: Option<&str>, finished: &Finished<'_>) {
+        let Some(target) = target else { return };
+        if let Err(error) = self.deliver(target, finished) {
+            tracing::warn!(function = finished.function, target, %error, "a destination's record was lost");
+            self.record(finished.function, "DestinationDeliveryFailures", 1.0);
+        }
+    }
+
+    fn deliver(&self, target: &str, finished: &Finished<'_>) -> Result<(), AwsError> {
+        let now = self.inner.parts.clock.now();
+        let record = record::destination(finished, now).map_err(|e| error::not_json(&e))?;
+        if target.starts_with("arn:aws:lambda:") {
+            let function = super::name::parse(target)?;
+            let invocation = Invocation {
+                request_id: uuid::Uuid::new_v4().to_string(),
+                payload: Bytes::from(record),
+                trace_id: super::invoke::trace_id(now.as_second()),
+                client_context: None,
+            };
+            return self.accept(&function, invocation);
+        }
+        let message = Outgoing {
+            body: record,
+            attributes: BTreeMap::new(),
+            trace_header: None,
+            delay_seconds: None,
+        };
+        self.inner.parts.sqs.send(target, message).map(drop)
+    }
+}

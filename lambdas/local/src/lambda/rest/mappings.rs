@@ -1,0 +1,149 @@
+//! `CreateEventSourceMapping` and its relatives (AWS Lambda API reference).
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{Answer, Call, ok, page};
+use crate::error::AwsError;
+use crate::lambda::error::{conflict, invalid_parameter, not_found};
+use crate::lambda::mapping::{Changes, Mapping, Settings, check_visibility};
+use crate::lambda::{Lambda, name};
+
+/// `ListEventSourceMappings` answers so many at once unless asked for fewer (AWS Lambda API reference).
+const LIST_PAGE: usize = 100;
+
+impl Lambda {
+    /// Connects a queue with a function.
+    pub(crate) fn map(&self, changes: Changes) -> Result<Value, AwsError> {
+        let settings = Settings::create(changes, self.seconds())?;
+        self.check(&settings)?;
+        let uuid = uuid::Uuid::new_v4().to_string();
+        let view = settings.view(&uuid, "Creating");
+        let stop = CancellationToken::new();
+        {
+            let mut state = self.state();
+            let same = |mapping: &Mapping| {
+                mapping.settings.queue_arn == settings.queue_arn
+                    && mapping.settings.function == settings.function
+            };
+            if let Some((existing, _)) = state.mappings.iter().find(|(_, mapping)| same(mapping)) {
+                return Err(conflict(format!(
+                    "An event source mapping with SQS arn (\" {} \") and function (\" {} \") already exists. Please update or delete \
+                     the existing mapping with UUID {existing}",
+                    settings.queue_arn, settings.function
+                )));
+            }
+            let mapping = Mapping {
+                settings: settings.clone(),
+                stop: stop.clone(),
+            };
+            state.mappings.insert(uuid, mapping);
+        }
+        if settings.enabled {
+            self.poll(settings, stop);
+        }
+        Ok(view)
+    }
+
+    pub(super) fn create_mapping(&self, call: &Call<'_>) -> Answer {
+        let view = self.map(call.json()?)?;
+        Ok((StatusCode::ACCEPTED, Some(view)))
+    }
+
+    pub(super) fn list_mappings(&self, call: &Call<'_>) -> Answer {
+        let queue = call.query("EventSourceArn");
+        let function = call.query("FunctionName").map(name::parse).transpose()?;
+        let state = self.state();
+        let views = state
+            .mappings
+            .iter()
+            .filter(|(_, mapping)| {
+                let settings = &mapping.settings;
+                queue.is_none_or(|queue| settings.queue_arn == queue)
+                    && function
+                        .as_ref()
+                        .is_none_or(|name| settings.function == *name)
+            })
+            .map(|(uuid, mapping)| {
+                let settings = &mapping.settings;
+                (uuid.clone(), settings.view(uuid, settings.state()))
+            });
+        let (mappings, marker) = page(views, call, LIST_PAGE)?;
+        ok(json!({"EventSourceMappings": mappings, "NextMarker": marker}))
+    }
+
+    pub(super) fn get_mapping(&self, uuid: &str) -> Answer {
+        let state = self.state();
+        let mapping = state.mappings.get(uuid).ok_or_else(missing)?;
+        ok(mapping.settings.view(uuid, mapping.settings.state()))
+    }
+
+    pub(super) fn update_mapping(&self, uuid: &str, call: &Call<'_>) -> Answer {
+        let changes: Changes = call.json()?;
+        let before = {
+            let state = self.state();
+            state
+                .mappings
+                .get(uuid)
+                .ok_or_else(missing)?
+                .settings
+                .clone()
+        };
+        let settings = before.change(changes, self.seconds())?;
+        self.check(&settings)?;
+        let stop = CancellationToken::new();
+        {
+            let mut state = self.state();
+            let mapping = state.mappings.get_mut(uuid).ok_or_else(missing)?;
+            mapping.stop.cancel();
+            mapping.settings = settings.clone();
+            mapping.stop = stop.clone();
+        }
+        let view = settings.view(uuid, "Updating");
+        if settings.enabled {
+            self.poll(settings, stop);
+        }
+        Ok((StatusCode::ACCEPTED, Some(view)))
+    }
+
+    pub(super) fn delete_mapping(&self, uuid: &str) -> Answer {
+        let mapping = self.state().mappings.remove(uuid).ok_or_else(missing)?;
+        mapping.stop.cancel();
+        Ok((
+            StatusCode::ACCEPTED,
+            Some(mapping.settings.view(uuid, "Deleting")),
+        ))
+    }
+
+    /// Queue and function must exist and fit each other.
+    fn check(&self, settings: &Settings) -> Result<(), AwsError> {
+        let timeout = {
+            let state = self.state();
+            state.function(&settings.function)?.configuration.timeout
+        };
+        let attributes = self
+            .inner
+            .parts
+            .sqs
+            .attributes(&settings.queue_arn)
+            .map_err(|error| {
+                let code = error.query_code.unwrap_or(error.code);
+                invalid_parameter(format!(
+                    "Error occurred while ReceiveMessage. SQS Error Code: {code}. SQS Error Message: {}",
+                    error.message
+                ))
+            })?;
+        let visibility = attributes
+            .get("VisibilityTimeout")
+            .and_then(|seconds| seconds.parse().ok())
+            .map_or(Duration::ZERO, Duration::from_secs);
+        check_visibility(visibility, timeout)
+    }
+}
+
+fn missing() -> AwsError {
+    not_found("The resource you requested does not exist.")
+}
