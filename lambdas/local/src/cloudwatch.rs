@@ -3,16 +3,19 @@
 //! AWS keeps one-minute figures for 15 days; here the last three hours are kept, in memory.
 
 mod bucket;
+mod cbor;
+mod json;
 mod query;
-mod wire;
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use serde_json::Value;
+
 use self::bucket::Bucket;
-pub(crate) use self::wire::error_body;
+pub(crate) use self::cbor::error_body;
 use crate::{clock::Clock, error::AwsError};
 
 /// Minutes that a series keeps.
@@ -100,24 +103,34 @@ impl Metrics {
 
     /// Carries out one operation of the Smithy RPC v2 CBOR protocol.
     pub fn handle_cbor(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
-        match operation {
-            "GetMetricData" => {
-                let request = wire::read(body)?;
-                let results = query::answer(&self.lock(), &request)?;
-                wire::write(&results)
-            }
-            _ => Err(AwsError::new(
-                400,
-                "UnknownOperationException",
-                format!("patterns-local does not offer the CloudWatch operation {operation}."),
-            )
-            .with_query_code("InvalidAction")),
-        }
+        known(operation)?;
+        cbor::write(&query::answer(&self.lock(), &cbor::read(body)?)?)
+    }
+
+    /// Carries out one operation of the AWS JSON 1.0 protocol.
+    pub fn handle_json(&self, operation: &str, input: Value) -> Result<Value, AwsError> {
+        known(operation)?;
+        Ok(json::write(&query::answer(
+            &self.lock(),
+            &json::read(input)?,
+        )?))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Series, Minutes>> {
         self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn known(operation: &str) -> Result<(), AwsError> {
+    if operation == "GetMetricData" {
+        return Ok(());
+    }
+    Err(AwsError::new(
+        400,
+        "UnknownOperationException",
+        format!("patterns-local does not offer the CloudWatch operation {operation}."),
+    )
+    .with_query_code("InvalidAction"))
 }
 
 #[cfg(test)]

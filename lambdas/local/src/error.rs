@@ -26,6 +26,7 @@ impl AwsError {
     }
 
     /// An SQS error, which the JSON protocol also names by its older query code.
+    #[must_use]
     pub fn with_query_code(mut self, query_code: &'static str) -> Self {
         self.query_code = Some(query_code);
         self

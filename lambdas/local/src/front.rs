@@ -37,6 +37,8 @@ enum Protocol {
 }
 
 const SQS: Protocol = Protocol::Json("application/x-amz-json-1.0", "com.amazonaws.sqs");
+const CLOUDWATCH: Protocol =
+    Protocol::Json("application/x-amz-json-1.0", "com.amazonaws.cloudwatch");
 const LOGS: Protocol = Protocol::Json("application/x-amz-json-1.1", "com.amazonaws.logs");
 const OTHER: Protocol = Protocol::Json("application/x-amz-json-1.0", "com.amazon.coral.service");
 
@@ -95,8 +97,13 @@ impl Front {
                 let answer = parsed(&body).and_then(|input| self.logs.handle(operation, input));
                 reply(protocol, answer, request_id)
             }
+            Route::CloudWatchJson(operation) => {
+                let answer =
+                    parsed(&body).and_then(|input| self.metrics.handle_json(operation, input));
+                reply(protocol, answer, request_id)
+            }
             Route::DynamoDb => self.dynamo.forward(&parts.headers, body).await,
-            Route::CloudWatch(operation) => match self.metrics.handle_cbor(operation, &body) {
+            Route::CloudWatchCbor(operation) => match self.metrics.handle_cbor(operation, &body) {
                 Ok(answer) => cbor(StatusCode::OK, answer),
                 Err(error) => failure(protocol, &error, request_id),
             },
@@ -166,7 +173,8 @@ fn protocol(route: &Route) -> Protocol {
     match route {
         Route::Sqs(_) => SQS,
         Route::Logs(_) => LOGS,
-        Route::CloudWatch(_) => Protocol::Cbor,
+        Route::CloudWatchCbor(_) => Protocol::Cbor,
+        Route::CloudWatchJson(_) => CLOUDWATCH,
         Route::Query => Protocol::Query,
         Route::DynamoDb
         | Route::Lambda

@@ -10,9 +10,14 @@ pub mod deploy;
 pub mod door;
 pub mod dynamodb;
 pub mod error;
+pub mod front;
 pub mod http_api;
 pub mod lambda;
+mod local;
 pub mod logs;
 pub mod process;
+pub mod route;
 pub mod sqs;
 pub mod sts;
+
+pub use self::local::{Local, Options, StartError};

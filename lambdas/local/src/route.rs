@@ -12,7 +12,9 @@ pub enum Route<'a> {
     /// AWS JSON 1.1: the operation.
     Logs(&'a str),
     /// Smithy RPC v2 CBOR: the operation.
-    CloudWatch(&'a str),
+    CloudWatchCbor(&'a str),
+    /// AWS JSON 1.0: the operation.
+    CloudWatchJson(&'a str),
     /// REST.
     Lambda,
     /// The stack whose HTTP API is called, and the path below its URL.
@@ -48,7 +50,7 @@ impl<'a> Route<'a> {
         if let Some(operation) =
             path.strip_prefix("/service/GraniteServiceVersion20100801/operation/")
         {
-            return Self::CloudWatch(operation);
+            return Self::CloudWatchCbor(operation);
         }
         let text = |name| {
             headers
@@ -60,6 +62,7 @@ impl<'a> Route<'a> {
         match target.split_once('.') {
             Some(("AmazonSQS", operation)) => Self::Sqs(operation),
             Some(("DynamoDB_20120810" | "DynamoDBStreams_20120810", _)) => Self::DynamoDb,
+            Some(("GraniteServiceVersion20100801", operation)) => Self::CloudWatchJson(operation),
             Some(("Logs_20140328", operation)) => Self::Logs(operation),
             _ if !target.is_empty() => Self::UnknownTarget(target),
             _ if text(header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded") => {
@@ -82,7 +85,8 @@ impl<'a> Route<'a> {
             // API Gateway's limit ("Amazon API Gateway quotas").
             Self::HttpApi { .. } => 10 * MIB,
             Self::Logs(_)
-            | Self::CloudWatch(_)
+            | Self::CloudWatchCbor(_)
+            | Self::CloudWatchJson(_)
             | Self::Query
             | Self::UnknownTarget(_)
             | Self::UnknownPath => MIB,
@@ -127,6 +131,10 @@ mod tests {
             ("AmazonSQS.SendMessage", Route::Sqs("SendMessage")),
             ("DynamoDB_20120810.GetItem", Route::DynamoDb),
             (
+                "GraniteServiceVersion20100801.GetMetricData",
+                Route::CloudWatchJson("GetMetricData"),
+            ),
+            (
                 "Logs_20140328.FilterLogEvents",
                 Route::Logs("FilterLogEvents"),
             ),
@@ -148,7 +156,7 @@ mod tests {
         for (path, expected) in [
             (
                 "/service/GraniteServiceVersion20100801/operation/GetMetricData",
-                Route::CloudWatch("GetMetricData"),
+                Route::CloudWatchCbor("GetMetricData"),
             ),
             ("/2015-03-31/functions", Route::Lambda),
             ("/2015-03-3x/functions", Route::UnknownPath),

@@ -159,3 +159,6 @@ fn find<'a>(queues: &'a mut Queues, name: &str) -> Result<&'a mut Hosted, AwsErr
 fn name_in_arn(arn: &str) -> Option<&str> {
     arn.strip_prefix(queue_arn("").as_str())
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,52 @@ use crate::error::AwsError;
 /// Most queries of one request ("`GetMetricData`").
 const MAX_QUERIES: usize = 500;
 
+/// A request as it is written; protocols differ in how they write times.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Input<Time> {
+    #[serde(default)]
+    metric_data_queries: Vec<Query>,
+    start_time: Option<Time>,
+    end_time: Option<Time>,
+    scan_by: Option<String>,
+    next_token: Option<String>,
+}
+
+impl<Time> Input<Time> {
+    /// Reads the times with `seconds` and checks what is outside the queries.
+    pub fn request(self, seconds: impl Fn(&Time) -> Option<f64>) -> Result<Request, AwsError> {
+        if self.next_token.is_some() {
+            return Err(AwsError::new(
+                400,
+                "InvalidNextToken",
+                "patterns-local answers in one page and gives no tokens out.",
+            ));
+        }
+        let newest_first = match self.scan_by.as_deref() {
+            None | Some("TimestampDescending") => true,
+            Some("TimestampAscending") => false,
+            Some(other) => {
+                return Err(invalid(format!(
+                    "ScanBy must be TimestampDescending or TimestampAscending, not {other}."
+                )));
+            }
+        };
+        let time = |value: Option<&Time>, name: &str| {
+            value
+                .and_then(&seconds)
+                .filter(|seconds| seconds.is_finite())
+                .ok_or_else(|| invalid(format!("The parameter {name} must be a timestamp.")))
+        };
+        Ok(Request {
+            start: time(self.start_time.as_ref(), "StartTime")?,
+            end: time(self.end_time.as_ref(), "EndTime")?,
+            queries: self.metric_data_queries,
+            newest_first,
+        })
+    }
+}
+
 /// A checked request; times are epoch seconds.
 #[derive(Debug)]
 pub(super) struct Request {
@@ -47,7 +93,8 @@ struct Metric {
     #[serde(default)]
     namespace: String,
     #[serde(default)]
-    metric_name: String,
+    #[serde(rename = "MetricName")]
+    name: String,
     #[serde(default)]
     dimensions: Vec<Dimension>,
 }
@@ -137,7 +184,7 @@ fn one(
         .dimensions
         .iter()
         .map(|dimension| (dimension.name.clone(), dimension.value.clone()));
-    let wanted = Series::new(&metric.namespace, &metric.metric_name, dimensions);
+    let wanted = Series::new(&metric.namespace, &metric.name, dimensions);
     let mut periods: BTreeMap<i64, Bucket> = BTreeMap::new();
     for (minute, bucket) in series.get(&wanted).into_iter().flatten() {
         let at = minute * 60;
@@ -157,7 +204,7 @@ fn one(
     }
     Ok(Answer {
         id: id.clone(),
-        label: label.clone().unwrap_or_else(|| metric.metric_name.clone()),
+        label: label.clone().unwrap_or_else(|| metric.name.clone()),
         points,
     })
 }
@@ -178,7 +225,7 @@ fn well_formed(id: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-pub(super) fn invalid(message: impl Into<String>) -> AwsError {
+fn invalid(message: impl Into<String>) -> AwsError {
     AwsError::new(400, "InvalidParameterValueException", message)
         .with_query_code("InvalidParameterValue")
 }

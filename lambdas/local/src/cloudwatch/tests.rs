@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use super::*;
 
 fn ask(metrics: &Metrics, query: Value) -> Result<Value, AwsError> {
-    ask_all(metrics, vec![query])
+    ask_all(metrics, &[query])
 }
 
-fn ask_all(metrics: &Metrics, queries: Vec<Value>) -> Result<Value, AwsError> {
+fn ask_all(metrics: &Metrics, queries: &[Value]) -> Result<Value, AwsError> {
     let now = Timestamp::now().as_second();
     let at = |seconds: i64| Value::Tag(1, Box::new(Value::Integer(seconds.into())));
     let request = cbor!({
@@ -127,10 +127,15 @@ fn what_is_not_offered_is_refused_with_its_reason() {
         assert_eq!(error.code, "InvalidParameterValueException");
         assert!(error.message.contains(word), "{error}");
     }
-    let many = (0..501)
+    let many: Vec<_> = (0..501)
         .map(|number| query(&format!("q{number}"), "m", None, "Sum", 60))
         .collect();
-    assert!(ask_all(&metrics, many).unwrap_err().message.contains("500"));
+    assert!(
+        ask_all(&metrics, &many)
+            .unwrap_err()
+            .message
+            .contains("500")
+    );
     assert_eq!(
         metrics.handle_cbor("ListMetrics", b"").unwrap_err().code,
         "UnknownOperationException"
@@ -146,4 +151,29 @@ fn nonsense_is_an_error_and_not_a_panic() {
             "SerializationException"
         );
     }
+}
+
+#[test]
+fn the_json_protocol_answers_the_same() {
+    let metrics = Metrics::new(Clock);
+    metrics.record("AWS/SQS", "NumberOfMessagesSent", &[], 2.0);
+    let now = Timestamp::now().as_second();
+    let request = serde_json::json!({
+        "MetricDataQueries": [{
+            "Id": "a",
+            "MetricStat": { "Metric": { "Namespace": "AWS/SQS", "MetricName": "NumberOfMessagesSent" }, "Period": 86_400, "Stat": "Sum" },
+        }],
+        "StartTime": now - 600,
+        "EndTime": now + 60,
+    });
+    let answer = metrics.handle_json("GetMetricData", request).unwrap();
+    assert_eq!(
+        answer["MetricDataResults"][0]["Values"],
+        serde_json::json!([2.0])
+    );
+    assert!(answer["MetricDataResults"][0]["Timestamps"][0].is_i64());
+    let error = metrics
+        .handle_json("GetMetricData", serde_json::json!({ "StartTime": "now" }))
+        .unwrap_err();
+    assert_eq!(error.code, "SerializationException");
 }

@@ -119,11 +119,8 @@ pub(super) fn filter_events(store: &Store, request: &FilterEvents) -> Result<Val
         fields.insert("eventId".to_owned(), format!("{:056}", event.id).into());
         events.push(Value::from(fields));
     }
-    let mut answer = json!({ "events": events, "searchedLogStreams": [] });
-    if let Some(next) = next {
-        answer["nextToken"] = next.to_string().into();
-    }
-    Ok(answer)
+    let answer = json!({ "events": events, "searchedLogStreams": [] });
+    Ok(with_token(answer, next.map(|id| id.to_string())))
 }
 
 /// "`GetLogEvents`": a page in either direction; at an end, the token that was given comes back.
@@ -210,11 +207,9 @@ pub(super) fn describe_groups(store: &Store, request: &DescribeGroups) -> Result
             })
         })
         .collect();
-    let mut answer = json!({ "logGroups": groups });
-    if let (Some((last, _)), true) = (page.last(), names.next().is_some()) {
-        answer["nextToken"] = last.as_str().into();
-    }
-    Ok(answer)
+    let last = page.last().map(|(name, _)| (*name).clone());
+    let token = last.filter(|_| names.next().is_some());
+    Ok(with_token(json!({ "logGroups": groups }), token))
 }
 
 /// "`DescribeLogStreams`"; the token is how many streams came before.
@@ -271,11 +266,9 @@ pub(super) fn describe_streams(
             })
         })
         .collect();
-    let mut answer = json!({ "logStreams": page });
-    if streams.len().saturating_sub(skipped) > most {
-        answer["nextToken"] = (skipped + most).to_string().into();
-    }
-    Ok(answer)
+    let more = streams.len().saturating_sub(skipped) > most;
+    let token = more.then(|| (skipped + most).to_string());
+    Ok(with_token(json!({ "logStreams": page }), token))
 }
 
 /// A group by name or by ARN.
@@ -323,6 +316,13 @@ fn within(event: &Event, start: Option<i64>, end: Option<i64>) -> bool {
 /// The place after the last of these events.
 fn after(events: &[&Event]) -> u64 {
     events.last().map_or(0, |event| event.id + 1)
+}
+
+fn with_token(mut answer: Value, token: Option<String>) -> Value {
+    if let (Some(fields), Some(token)) = (answer.as_object_mut(), token) {
+        fields.insert("nextToken".to_owned(), token.into());
+    }
+    answer
 }
 
 fn shown(event: &Event) -> Map<String, Value> {

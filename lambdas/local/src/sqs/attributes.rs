@@ -128,7 +128,7 @@ impl Sqs {
         Ok(json!({}))
     }
 
-    pub(super) fn untag(&self, request: Tagging) -> Result<Value, AwsError> {
+    pub(super) fn untag(&self, request: &Tagging) -> Result<Value, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         find(&mut self.lock(), name)?
             .tags
@@ -136,7 +136,7 @@ impl Sqs {
         Ok(json!({}))
     }
 
-    pub(super) fn list_tags(&self, request: Tagging) -> Result<Value, AwsError> {
+    pub(super) fn list_tags(&self, request: &Tagging) -> Result<Value, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         let tags = find(&mut self.lock(), name)?.tags.clone();
         if tags.is_empty() {

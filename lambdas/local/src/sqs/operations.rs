@@ -13,22 +13,22 @@ impl Sqs {
     pub async fn handle(&self, operation: &str, input: Value) -> Result<Value, AwsError> {
         match operation {
             "CreateQueue" => self.create(parsed(input)?),
-            "GetQueueUrl" => self.get_url(parsed(input)?),
-            "ListQueues" => self.list(parsed(input)?),
-            "DeleteQueue" => self.delete_queue(parsed(input)?),
-            "PurgeQueue" => self.purge(parsed(input)?),
-            "ListDeadLetterSourceQueues" => self.list_sources(parsed(input)?),
+            "GetQueueUrl" => self.get_url(&parsed(input)?),
+            "ListQueues" => self.list(&parsed(input)?),
+            "DeleteQueue" => self.delete_queue(&parsed(input)?),
+            "PurgeQueue" => self.purge(&parsed(input)?),
+            "ListDeadLetterSourceQueues" => self.list_sources(&parsed(input)?),
             "GetQueueAttributes" => self.get_attributes(parsed(input)?),
             "SetQueueAttributes" => self.set_attributes(parsed(input)?),
             "TagQueue" => self.tag(parsed(input)?),
-            "UntagQueue" => self.untag(parsed(input)?),
-            "ListQueueTags" => self.list_tags(parsed(input)?),
+            "UntagQueue" => self.untag(&parsed(input)?),
+            "ListQueueTags" => self.list_tags(&parsed(input)?),
             "SendMessage" => self.send_one(parsed(input)?),
             "SendMessageBatch" => self.send_batch(parsed(input)?),
             "ReceiveMessage" => self.receive_messages(parsed(input)?).await,
-            "DeleteMessage" => self.delete_one(parsed(input)?),
+            "DeleteMessage" => self.delete_one(&parsed(input)?),
             "DeleteMessageBatch" => self.delete_batch(parsed(input)?),
-            "ChangeMessageVisibility" => self.change_one(parsed(input)?),
+            "ChangeMessageVisibility" => self.change_one(&parsed(input)?),
             "ChangeMessageVisibilityBatch" => self.change_batch(parsed(input)?),
             _ => Err(AwsError::new(
                 400,
@@ -114,20 +114,21 @@ pub(super) fn check_batch<E: Entry>(entries: &[E]) -> Result<(), AwsError> {
 /// Carries out each entry and sorts the answers; the request as a whole succeeds although entries fail.
 pub(super) fn each<E: Entry>(
     entries: Vec<E>,
-    mut carry_out: impl FnMut(&E) -> Result<Value, AwsError>,
+    mut carry_out: impl FnMut(E) -> Result<Value, AwsError>,
 ) -> Value {
     let mut successful = Vec::new();
     let mut failed = Vec::new();
     for entry in entries {
-        match carry_out(&entry) {
+        let id = entry.id().to_owned();
+        match carry_out(entry) {
             Ok(mut result) => {
                 if let Some(fields) = result.as_object_mut() {
-                    fields.insert("Id".to_owned(), entry.id().into());
+                    fields.insert("Id".to_owned(), id.into());
                 }
                 successful.push(result);
             }
             Err(error) => failed.push(json!({
-                "Id": entry.id(),
+                "Id": id,
                 "SenderFault": error.status < 500,
                 "Code": error.query_code.unwrap_or(error.code),
                 "Message": error.message,

@@ -74,10 +74,10 @@ impl Sqs {
         if let Some(existing) = queues.get(name) {
             let (wanted, present) = (settings.shown(), existing.queue.settings.shown());
             let differing = attributes
-                .keys()
-                .find(|key| wanted.get(*key) != present.get(*key));
+                .into_keys()
+                .find(|key| wanted.get(key) != present.get(key));
             return match differing {
-                Some(attribute) => Err(refusal::queue_name_exists(attribute)),
+                Some(attribute) => Err(refusal::queue_name_exists(&attribute)),
                 None => Ok(self.url(name)),
             };
         }
@@ -86,18 +86,22 @@ impl Sqs {
         Ok(self.url(name))
     }
 
-    pub(super) fn get_url(&self, request: GetQueueUrl) -> Result<Value, AwsError> {
+    pub(super) fn get_url(&self, request: &GetQueueUrl) -> Result<Value, AwsError> {
         let name = request
             .queue_name
+            .as_deref()
             .ok_or_else(|| refusal::missing("QueueName"))?;
-        let ours = request.queue_owner.is_none_or(|owner| owner == ACCOUNT_ID);
-        if !ours || !self.lock().contains_key(&name) {
+        let ours = request
+            .queue_owner
+            .as_deref()
+            .is_none_or(|owner| owner == ACCOUNT_ID);
+        if !ours || !self.lock().contains_key(name) {
             return Err(refusal::queue_does_not_exist());
         }
-        Ok(json!({ "QueueUrl": self.url(&name) }))
+        Ok(json!({ "QueueUrl": self.url(name) }))
     }
 
-    pub(super) fn list(&self, request: List) -> Result<Value, AwsError> {
+    pub(super) fn list(&self, request: &List) -> Result<Value, AwsError> {
         let prefix = request.queue_name_prefix.clone().unwrap_or_default();
         let names = self
             .lock()
@@ -105,11 +109,11 @@ impl Sqs {
             .filter(|name| name.starts_with(&prefix))
             .cloned()
             .collect();
-        self.page(names, &request, "QueueUrls")
+        self.page(names, request, "QueueUrls")
     }
 
     /// Queues whose redrive policy names this one.
-    pub(super) fn list_sources(&self, request: List) -> Result<Value, AwsError> {
+    pub(super) fn list_sources(&self, request: &List) -> Result<Value, AwsError> {
         let target = queue_name(request.queue_url.as_deref())?.to_owned();
         let target_arn = queue_arn(&target);
         let names = {
@@ -129,7 +133,7 @@ impl Sqs {
                 .map(|(name, _)| name.clone())
                 .collect()
         };
-        self.page(names, &request, "queueUrls")
+        self.page(names, request, "queueUrls")
     }
 
     /// One page of sorted names as URLs. The token is the last name of the page before.
@@ -161,7 +165,7 @@ impl Sqs {
         Ok(page.into())
     }
 
-    pub(super) fn delete_queue(&self, request: OnQueue) -> Result<Value, AwsError> {
+    pub(super) fn delete_queue(&self, request: &OnQueue) -> Result<Value, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         let gone = self
             .lock()
@@ -171,7 +175,7 @@ impl Sqs {
         Ok(json!({}))
     }
 
-    pub(super) fn purge(&self, request: OnQueue) -> Result<Value, AwsError> {
+    pub(super) fn purge(&self, request: &OnQueue) -> Result<Value, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         let now = self.now();
         let mut queues = self.lock();
@@ -189,7 +193,7 @@ impl Sqs {
 }
 
 fn check_name(name: &str) -> Result<(), AwsError> {
-    if name.ends_with(".fifo") {
+    if name.strip_suffix(".fifo").is_some() {
         return Err(refusal::unsupported(format!(
             "Queue {name}: patterns-local offers standard queues only, not FIFO queues yet."
         )));

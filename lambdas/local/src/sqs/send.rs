@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
@@ -55,6 +55,18 @@ impl Entry for SendEntry {
     }
 }
 
+/// An entry whose message was read, if it could be.
+struct ReadEntry {
+    id: String,
+    message: Result<Outgoing, AwsError>,
+}
+
+impl Entry for ReadEntry {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Input {
@@ -87,7 +99,7 @@ struct Sent {
 impl Sqs {
     pub(super) fn send_one(&self, request: SendMessage) -> Result<Value, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
-        let outgoing = outgoing(&request.message)?;
+        let outgoing = outgoing(request.message)?;
         Ok(answer(self.put(name, outgoing)?))
     }
 
@@ -95,12 +107,19 @@ impl Sqs {
         let name = queue_name(request.queue_url.as_deref())?;
         find(&mut self.lock(), name)?;
         check_batch(&request.entries)?;
-        let messages: Vec<_> = request
+        let entries: Vec<_> = request
             .entries
-            .iter()
-            .map(|entry| outgoing(&entry.message))
+            .into_iter()
+            .map(|entry| ReadEntry {
+                id: entry.id,
+                message: outgoing(entry.message),
+            })
             .collect();
-        let bytes: usize = messages.iter().flatten().map(Outgoing::size).sum();
+        let bytes: usize = entries
+            .iter()
+            .flat_map(|entry| &entry.message)
+            .map(Outgoing::size)
+            .sum();
         if bytes > MAX_BYTES {
             return Err(AwsError::new(
                 400,
@@ -109,12 +128,8 @@ impl Sqs {
             )
             .with_query_code("AWS.SimpleQueueService.BatchRequestTooLong"));
         }
-        let mut messages = messages.into_iter();
-        Ok(each(request.entries, |_| {
-            let message = messages
-                .next()
-                .unwrap_or_else(|| Err(refusal::missing("MessageBody")))?;
-            Ok(answer(self.put(name, message)?))
+        Ok(each(entries, |entry| {
+            Ok(answer(self.put(name, entry.message?)?))
         }))
     }
 
@@ -172,19 +187,21 @@ fn digest_of_trace(header: &str) -> Option<String> {
 }
 
 fn answer(sent: Sent) -> Value {
-    let mut answer = json!({ "MessageId": sent.message_id, "MD5OfMessageBody": sent.md5_of_body });
+    let mut fields = Map::new();
+    fields.insert("MessageId".to_owned(), sent.message_id.into());
+    fields.insert("MD5OfMessageBody".to_owned(), sent.md5_of_body.into());
     if let Some(sum) = sent.md5_of_attributes {
-        answer["MD5OfMessageAttributes"] = sum.into();
+        fields.insert("MD5OfMessageAttributes".to_owned(), sum.into());
     }
     if let Some(sum) = sent.md5_of_system_attributes {
-        answer["MD5OfMessageSystemAttributes"] = sum.into();
+        fields.insert("MD5OfMessageSystemAttributes".to_owned(), sum.into());
     }
-    answer
+    fields.into()
 }
 
 /// Reads a client's message. Only the protocol is checked here; [`check`] holds for senders inside the emulator too.
-fn outgoing(input: &Input) -> Result<Outgoing, AwsError> {
-    let body = input.message_body.clone().filter(|body| !body.is_empty());
+fn outgoing(input: Input) -> Result<Outgoing, AwsError> {
+    let body = input.message_body.filter(|body| !body.is_empty());
     let body = body.ok_or_else(|| refusal::missing("MessageBody"))?;
     if let Some(character) = body.chars().find(|&character| !allowed(character)) {
         return Err(AwsError::new(
@@ -216,17 +233,18 @@ fn outgoing(input: &Input) -> Result<Outgoing, AwsError> {
         })
         .transpose()?;
     let mut attributes = BTreeMap::new();
-    for (name, value) in &input.message_attributes {
-        attributes.insert(name.clone(), attribute(name, value)?);
+    for (name, value) in input.message_attributes {
+        let value = attribute(&name, value)?;
+        attributes.insert(name, value);
     }
     let mut trace_header = None;
-    for (name, value) in &input.message_system_attributes {
+    for (name, value) in input.message_system_attributes {
         if name != "AWSTraceHeader" {
             return Err(invalid_value(format!(
                 "Message system attribute name '{name}' is invalid, the only one that can be sent is AWSTraceHeader."
             )));
         }
-        trace_header = attribute(name, value)?.string_value;
+        trace_header = attribute(&name, value)?.string_value;
     }
     Ok(Outgoing {
         body,
@@ -247,8 +265,8 @@ fn allowed(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-fn attribute(name: &str, input: &AttributeInput) -> Result<MessageAttribute, AwsError> {
-    let data_type = input.data_type.clone().unwrap_or_default();
+fn attribute(name: &str, input: AttributeInput) -> Result<MessageAttribute, AwsError> {
+    let data_type = input.data_type.unwrap_or_default();
     let binary = data_type.split('.').next() == Some("Binary");
     let binary_value = match &input.binary_value {
         Some(text) if binary => Some(STANDARD.decode(text).map_err(|_| {
@@ -260,7 +278,7 @@ fn attribute(name: &str, input: &AttributeInput) -> Result<MessageAttribute, Aws
         })?),
         _ => None,
     };
-    let string_value = input.string_value.clone().filter(|_| !binary);
+    let string_value = input.string_value.filter(|_| !binary);
     Ok(MessageAttribute {
         data_type,
         string_value,

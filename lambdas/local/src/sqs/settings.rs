@@ -1,4 +1,4 @@
-//! A queue's attributes that can be set, with their ranges and defaults ("Amazon SQS API Reference: CreateQueue").
+//! A queue's attributes that can be set, with their ranges and defaults ("Amazon SQS API Reference: `CreateQueue`").
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ impl Settings {
         match name {
             "VisibilityTimeout" => self.visibility_seconds = number(name, value, 0, 43_200)?,
             "MessageRetentionPeriod" => {
-                self.retention_seconds = number(name, value, 60, 1_209_600)?
+                self.retention_seconds = number(name, value, 60, 1_209_600)?;
             }
             "DelaySeconds" => self.delay_seconds = number(name, value, 0, 900)?,
             "MaximumMessageSize" => self.max_message_bytes = number(name, value, 1024, 1_048_576)?,
@@ -70,7 +70,7 @@ impl Settings {
                 self.keep(name, value);
             }
             "KmsMasterKeyId" | "KmsDataKeyReusePeriodSeconds" | "SqsManagedSseEnabled" => {
-                self.keep(name, value)
+                self.keep(name, value);
             }
             "FifoQueue"
             | "ContentBasedDeduplication"

@@ -47,7 +47,7 @@ impl Entry for MessageEntry {
 }
 
 impl Sqs {
-    pub(super) fn delete_one(&self, request: OnMessage) -> Result<Value, AwsError> {
+    pub(super) fn delete_one(&self, request: &OnMessage) -> Result<Value, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         self.delete_from(name, handle(request.receipt_handle.as_deref())?)?;
         Ok(json!({}))
@@ -63,7 +63,7 @@ impl Sqs {
         }))
     }
 
-    pub(super) fn change_one(&self, request: OnMessage) -> Result<Value, AwsError> {
+    pub(super) fn change_one(&self, request: &OnMessage) -> Result<Value, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         self.change_in(
             name,
