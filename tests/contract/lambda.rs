@@ -1,1 +1,18 @@
-//! Placeholder while the file is written.
+//! What AWS documents of Lambda, asked of the emulator through the official SDK, with real processes as functions.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+#[path = "lambda/asynchronous.rs"]
+mod asynchronous;
+#[path = "lambda/bench.rs"]
+mod bench;
+#[path = "lambda/event_source.rs"]
+mod event_source;
+#[path = "lambda/function.rs"]
+mod function;
+#[path = "lambda/http_api.rs"]
+mod http_api;
+#[path = "lambda/process.rs"]
+mod process;
+#[path = "lambda/synchronous.rs"]
+mod synchronous;

@@ -87,7 +87,7 @@ pub async fn deploy(
                 for (api_id, route) in &function.routes {
                     match &mut api {
                         Some(api) if *api_id == http_api::id_of(stack) => {
-                            api.routes.push(route.clone())
+                            api.routes.push(route.clone());
                         }
                         _ => return Err(at(no_api(declared, api_id))),
                     }

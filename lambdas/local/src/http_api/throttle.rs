@@ -47,10 +47,10 @@ mod tests {
 
     #[test]
     fn a_burst_passes_and_then_the_rate() {
-        let mut bucket = TokenBucket::new(10.0, 3.0, at(0));
+        let mut bucket = TokenBucket::new(4.0, 3.0, at(0));
         let admitted = (0..5).filter(|_| bucket.admit(at(0))).count();
         assert_eq!(admitted, 3);
-        let admitted = (1..=100).filter(|tick| bucket.admit(at(tick * 10))).count();
+        let admitted = (1..=20).filter(|tick| bucket.admit(at(tick * 125))).count();
         assert_eq!(admitted, 10);
         // Idle time fills no more than the burst.
         let admitted = (0..9).filter(|_| bucket.admit(at(60_000))).count();

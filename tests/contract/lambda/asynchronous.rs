@@ -1,0 +1,181 @@
+//! Events: retries, destinations, dead letters.
+
+use aws_sdk_lambda::types::{DeadLetterConfig, DestinationConfig, OnFailure, OnSuccess};
+use serde_json::{Value, json};
+
+use super::bench::{Bench, wait_until};
+
+fn on_failure(arn: &str) -> DestinationConfig {
+    let target = OnFailure::builder().destination(arn).build();
+    DestinationConfig::builder().on_failure(target).build()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_fails_is_tried_three_times_and_recorded_under_one_id() {
+    let bench = Bench::start().await;
+    let (url, arn) = bench.queue("failures", &[]).await;
+    bench.create("f", 10).await;
+    let config = bench
+        .lambda
+        .put_function_event_invoke_config()
+        .function_name("f");
+    config
+        .destination_config(on_failure(&arn))
+        .send()
+        .await
+        .unwrap();
+    let event = json!({"do": "fail", "n": 1.0});
+    let id = bench.send_event("f", &event).await;
+
+    let record: Value = serde_json::from_str(bench.take(&url).await.body().unwrap()).unwrap();
+    let runs = bench.runs();
+    assert_eq!(runs.len(), 3);
+    assert!(runs.iter().all(|run| run["id"] == id), "{runs:?}");
+    assert_eq!(record["version"], "1.0");
+    assert_eq!(
+        record["requestContext"],
+        json!({
+            "requestId": id,
+            "functionArn": "arn:aws:lambda:us-east-1:000000000000:function:f:$LATEST",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 3,
+        })
+    );
+    assert_eq!(record["requestPayload"], event);
+    assert_eq!(
+        record["responseContext"],
+        json!({"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"})
+    );
+    assert_eq!(
+        record["responsePayload"],
+        json!({"errorType": "Broken", "errorMessage": "as asked"})
+    );
+    assert!(bench.sum("AsyncEventsReceived", "f").await > 0.5);
+    assert!(bench.sum("AsyncEventsDropped", "f").await > 0.5);
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_the_event_with_the_error_in_attributes() {
+    let bench = Bench::start().await;
+    let (url, arn) = bench.queue("dead", &[]).await;
+    bench.create("f", 10).await;
+    let update = bench
+        .lambda
+        .update_function_configuration()
+        .function_name("f");
+    let target = DeadLetterConfig::builder().target_arn(arn).build();
+    update.dead_letter_config(target).send().await.unwrap();
+    let config = bench
+        .lambda
+        .put_function_event_invoke_config()
+        .function_name("f");
+    config.maximum_retry_attempts(0).send().await.unwrap();
+    let event = json!({"do": "fail"});
+    let id = bench.send_event("f", &event).await;
+
+    let letter = bench.take(&url).await;
+    assert_eq!(letter.body(), Some(event.to_string().as_str()));
+    let attributes = letter.message_attributes().unwrap();
+    let of = |name: &str| {
+        let attribute = &attributes[name];
+        (
+            attribute.data_type(),
+            attribute.string_value().unwrap_or_default(),
+        )
+    };
+    assert_eq!(of("RequestID"), ("String", id.as_str()));
+    assert_eq!(of("ErrorCode"), ("Number", "200"));
+    assert_eq!(of("ErrorMessage"), ("String", "as asked"));
+    assert_eq!(bench.runs().len(), 1);
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_event_keeps_its_attempts() {
+    let bench = Bench::with(1, Vec::new()).await;
+    let (url, arn) = bench.queue("done", &[]).await;
+    bench.create("f", 20).await;
+    let success = OnSuccess::builder().destination(arn).build();
+    let config = bench
+        .lambda
+        .put_function_event_invoke_config()
+        .function_name("f");
+    let destinations = DestinationConfig::builder().on_success(success).build();
+    config
+        .destination_config(destinations)
+        .send()
+        .await
+        .unwrap();
+
+    let holding = bench.send_event("f", &json!({"do": "hold"})).await;
+    wait_until("the first one runs", || async { !bench.runs().is_empty() }).await;
+    let waiting = bench.send_event("f", &json!({"second": true})).await;
+    wait_until(
+        "the second one was throttled more often than it may be retried",
+        || async { bench.sum("Throttles", "f").await > 3.5 },
+    )
+    .await;
+    bench.release();
+    for expected in [holding, waiting] {
+        let record: Value = serde_json::from_str(bench.take(&url).await.body().unwrap()).unwrap();
+        let context = &record["requestContext"];
+        assert_eq!(context["requestId"], expected);
+        assert_eq!(context["condition"], "Success");
+        assert_eq!(context["approximateInvokeCount"], 1);
+    }
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shut_function_sends_its_events_straight_to_the_destination() {
+    let bench = Bench::start().await;
+    let (url, arn) = bench.queue("failures", &[]).await;
+    bench.create("f", 10).await;
+    let config = bench
+        .lambda
+        .put_function_event_invoke_config()
+        .function_name("f");
+    config
+        .destination_config(on_failure(&arn))
+        .send()
+        .await
+        .unwrap();
+    let shut = bench.lambda.put_function_concurrency().function_name("f");
+    shut.reserved_concurrent_executions(0).send().await.unwrap();
+    bench.send_event("f", &json!({})).await;
+    let record: Value = serde_json::from_str(bench.take(&url).await.body().unwrap()).unwrap();
+    assert_eq!(record["requestContext"]["approximateInvokeCount"], 0);
+    assert!(bench.runs().is_empty());
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_delivered_is_counted() {
+    let bench = Bench::start().await;
+    let (url, arn) = bench.queue("gone", &[]).await;
+    bench.create("f", 10).await;
+    let config = bench
+        .lambda
+        .put_function_event_invoke_config()
+        .function_name("f");
+    let config = config.maximum_retry_attempts(0);
+    config
+        .destination_config(on_failure(&arn))
+        .send()
+        .await
+        .unwrap();
+    bench
+        .sqs
+        .delete_queue()
+        .queue_url(url)
+        .send()
+        .await
+        .unwrap();
+    bench.send_event("f", &json!({"do": "fail"})).await;
+    wait_until("the failure is counted", || async {
+        bench.sum("DestinationDeliveryFailures", "f").await > 0.5
+    })
+    .await;
+    bench.local.stop().await;
+}

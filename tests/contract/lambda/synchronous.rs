@@ -1,0 +1,351 @@
+//! Create, configure, invoke and wait.
+
+use aws_sdk_lambda::error::ProvideErrorMetadata as _;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::{FunctionCode, InvocationType, LogType, Runtime};
+use base64::Engine as _;
+use serde_json::json;
+
+use super::bench::{Bench, bootstrap, wait_until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_from_a_zip_runs_and_stays_warm() {
+    let bench = Bench::start().await;
+    bench.create("warm", 10).await;
+    let (first, error) = bench.invoke("warm", json!({"n": 1})).await;
+    assert_eq!(error, None);
+    assert_eq!(first["event"], json!({"n": 1}));
+    assert_eq!(
+        first["arn"],
+        "arn:aws:lambda:us-east-1:000000000000:function:warm"
+    );
+    let deadline: i64 = first["deadline"].as_str().unwrap().parse().unwrap();
+    assert!(deadline > 1_700_000_000_000, "{deadline}");
+    for given in ["warm:$LATEST", "000000000000:function:warm"] {
+        let (again, _) = bench.invoke(given, json!({})).await;
+        assert_eq!(again["pid"], first["pid"]);
+        assert_ne!(again["id"], first["id"]);
+    }
+    assert!(bench.sum("Invocations", "warm").await >= 3.0);
+    assert!(bench.sum("Errors", "warm").await < 0.5);
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_configuration_retires_warm_environments() {
+    let bench = Bench::start().await;
+    bench.create("changing", 10).await;
+    let (first, _) = bench.invoke("changing", json!({})).await;
+    let seen = bench
+        .lambda
+        .get_function_configuration()
+        .function_name("changing")
+        .send()
+        .await
+        .unwrap();
+    let update = || {
+        bench
+            .lambda
+            .update_function_configuration()
+            .function_name("changing")
+            .environment(bench.environment("second"))
+            .revision_id(seen.revision_id().unwrap())
+    };
+    let updated = update().send().await.unwrap();
+    assert_ne!(updated.revision_id(), seen.revision_id());
+    let stale = update().send().await.unwrap_err();
+    assert_eq!(stale.code(), Some("PreconditionFailedException"));
+    assert_eq!(stale.raw_response().unwrap().status().as_u16(), 412);
+
+    let (second, _) = bench.invoke("changing", json!({})).await;
+    assert_eq!(
+        (&first["variable"], &second["variable"]),
+        (&json!("first"), &json!("second"))
+    );
+    let old = first["pid"].as_u64().unwrap();
+    wait_until(
+        "the old process has ended",
+        || async move { !is_running(old) },
+    )
+    .await;
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_a_timeout_and_an_exit_are_function_errors() {
+    let bench = Bench::start().await;
+    bench.create("failing", 1).await;
+    let (payload, error) = bench.invoke("failing", json!({"do": "fail"})).await;
+    assert_eq!(error.as_deref(), Some("Unhandled"));
+    assert_eq!(
+        payload,
+        json!({"errorType": "Broken", "errorMessage": "as asked"})
+    );
+
+    let (payload, error) = bench.invoke("failing", json!({"do": "exit"})).await;
+    assert_eq!(error.as_deref(), Some("Unhandled"));
+    assert_eq!(payload["errorType"], "Runtime.ExitError");
+    let message = payload["errorMessage"].as_str().unwrap();
+    assert!(
+        message.ends_with("Error: Runtime exited with error: exit status 3"),
+        "{message}"
+    );
+
+    let (payload, _) = bench.invoke("failing", json!({"do": "hang"})).await;
+    assert_eq!(payload["errorType"], "Sandbox.Timedout");
+    let message = payload["errorMessage"].as_str().unwrap();
+    assert!(
+        message.ends_with("Error: Task timed out after 1.00 seconds"),
+        "{message}"
+    );
+    let hung = bench.runs().pop().unwrap()["pid"].as_u64().unwrap();
+    wait_until(
+        "the hung process has ended",
+        || async move { !is_running(hung) },
+    )
+    .await;
+
+    let (next, error) = bench.invoke("failing", json!({})).await;
+    assert_eq!(error, None);
+    assert_ne!(next["pid"], hung);
+    assert!(bench.sum("Errors", "failing").await > 2.5);
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_cannot_start_is_a_function_error() {
+    let bench = Bench::start().await;
+    bench.create("broken", 5).await;
+    bench
+        .lambda
+        .update_function_configuration()
+        .function_name("broken")
+        .environment(bench.environment("broken"))
+        .send()
+        .await
+        .unwrap();
+    let (payload, error) = bench.invoke("broken", json!({})).await;
+    assert_eq!(error.as_deref(), Some("Unhandled"));
+    let message = payload["errorMessage"].as_str().unwrap();
+    assert!(message.ends_with("exit status 7"), "{message}");
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tail_of_the_log_comes_with_the_answer_and_the_environment_is_clean() {
+    let bench = Bench::start().await;
+    bench.create("talking", 10).await;
+    let output = bench
+        .lambda
+        .invoke()
+        .function_name("talking")
+        .log_type(LogType::Tail)
+        .payload(Blob::new(json!({"do": "say"}).to_string()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(output.executed_version(), Some("$LATEST"));
+    let tail = base64::engine::general_purpose::STANDARD
+        .decode(output.log_result().unwrap())
+        .unwrap();
+    let tail = String::from_utf8(tail).unwrap();
+    let lines: Vec<&str> = tail.lines().collect();
+    assert!(lines.contains(&"a line that was asked for"), "{tail}");
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("START RequestId: ")),
+        "{tail}"
+    );
+    assert!(
+        lines.last().unwrap().starts_with("REPORT RequestId: "),
+        "{tail}"
+    );
+
+    let (names, _) = bench.invoke("talking", json!({"do": "environment"})).await;
+    let names: Vec<&str> = names
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    for expected in [
+        "AWS_ENDPOINT_URL",
+        "AWS_REGION",
+        "_HANDLER",
+        "LAMBDA_TASK_ROOT",
+        "AWS_LAMBDA_FUNCTION_NAME",
+    ] {
+        assert!(names.contains(&expected), "{expected} is not in {names:?}");
+    }
+    assert!(
+        !names.contains(&"HOME") && !names.iter().any(|name| name.starts_with("CARGO")),
+        "{names:?}"
+    );
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_the_account_may_run_is_throttled_and_counts_as_nothing_else() {
+    let bench = Bench::with(1, Vec::new()).await;
+    bench.create("busy", 10).await;
+    let lambda = bench.lambda.clone();
+    let running = tokio::spawn(async move {
+        let payload = Blob::new(json!({"do": "hold"}).to_string());
+        lambda
+            .invoke()
+            .function_name("busy")
+            .payload(payload)
+            .send()
+            .await
+    });
+    wait_until("the first one runs", || async { !bench.runs().is_empty() }).await;
+    let error = bench
+        .lambda
+        .invoke()
+        .function_name("busy")
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.raw_response().unwrap().status().as_u16(), 429);
+    let error = error.into_service_error();
+    let aws_sdk_lambda::operation::invoke::InvokeError::TooManyRequestsException(throttle) = &error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        throttle.reason().unwrap().as_str(),
+        "ConcurrentInvocationLimitExceeded"
+    );
+    bench.release();
+    running.await.unwrap().unwrap();
+    let counted = [
+        bench.sum("Throttles", "busy").await,
+        bench.sum("Invocations", "busy").await,
+        bench.sum("Errors", "busy").await,
+    ];
+    assert_eq!(counted.map(|value| format!("{value:.0}")), ["1", "1", "0"]);
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_aws_refuses_is_refused_by_the_same_name() {
+    let bench = Bench::start().await;
+    let error = bench
+        .lambda
+        .invoke()
+        .function_name("nobody")
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some("ResourceNotFoundException"));
+    assert!(error.message().unwrap().contains("function:nobody"));
+
+    bench.create("f", 3).await;
+    let invoke = |kind: InvocationType, payload: Vec<u8>| {
+        let request = bench
+            .lambda
+            .invoke()
+            .function_name("f")
+            .invocation_type(kind);
+        async move { request.payload(Blob::new(payload)).send().await }
+    };
+    let error = invoke(InvocationType::Event, vec![b' '; 1_048_577])
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some("RequestTooLargeException"));
+    let error = invoke(InvocationType::RequestResponse, b"not json".to_vec())
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some("InvalidRequestContentException"));
+    let dry = invoke(InvocationType::DryRun, b"{}".to_vec())
+        .await
+        .unwrap();
+    assert_eq!(dry.status_code(), 204);
+    assert!(bench.runs().is_empty());
+
+    let again = |runtime: Runtime, name: &str| {
+        bench
+            .lambda
+            .create_function()
+            .function_name(name)
+            .role("arn:aws:iam::000000000000:role/any")
+            .handler("h")
+            .runtime(runtime)
+            .code(
+                FunctionCode::builder()
+                    .zip_file(Blob::new(bootstrap()))
+                    .build(),
+            )
+            .send()
+    };
+    let error = again(Runtime::Providedal2023, "f").await.unwrap_err();
+    assert_eq!(error.code(), Some("ResourceConflictException"));
+    let error = again(Runtime::Python312, "g").await.unwrap_err();
+    assert_eq!(error.code(), Some("InvalidParameterValueException"));
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_are_listed_tagged_and_deleted() {
+    let bench = Bench::start().await;
+    for name in ["a", "b", "c"] {
+        bench.create(name, 3).await;
+    }
+    let mut pages = bench
+        .lambda
+        .list_functions()
+        .into_paginator()
+        .page_size(2)
+        .items()
+        .send();
+    let mut names = Vec::new();
+    while let Some(function) = pages.next().await {
+        names.push(function.unwrap().function_name.unwrap());
+    }
+    assert_eq!(names, ["a", "b", "c"]);
+
+    let arn = "arn:aws:lambda:us-east-1:000000000000:function:a";
+    let tag = bench.lambda.tag_resource().resource(arn);
+    tag.tags("one", "1").tags("two", "2").send().await.unwrap();
+    let untag = bench.lambda.untag_resource().resource(arn);
+    untag.tag_keys("one").send().await.unwrap();
+    let tags = bench
+        .lambda
+        .list_tags()
+        .resource(arn)
+        .send()
+        .await
+        .unwrap()
+        .tags
+        .unwrap();
+    assert_eq!(
+        tags.into_iter().collect::<Vec<_>>(),
+        [("two".to_owned(), "2".to_owned())]
+    );
+
+    bench
+        .lambda
+        .delete_function()
+        .function_name("a")
+        .send()
+        .await
+        .unwrap();
+    let error = bench
+        .lambda
+        .get_function()
+        .function_name("a")
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some("ResourceNotFoundException"));
+    bench.local.stop().await;
+}
+
+pub fn is_running(pid: u64) -> bool {
+    // A zombie has ended; it only waits to be noticed.
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
+        !state.starts_with('Z')
+    })
+}
