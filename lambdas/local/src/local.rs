@@ -83,6 +83,14 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// Function processes would have nowhere to start.
+    #[error("cannot make the folder {path} for the functions: {error}")]
+    WorkDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// No `DynamoDB`.
     #[error(transparent)]
     Dynamo(#[from] dynamodb::StartError),
@@ -111,6 +119,10 @@ impl Local {
             .map_err(|error| StartError::Listen { port, error })?;
         let endpoint_url = format!("http://{address}");
 
+        std::fs::create_dir_all(&options.work_dir).map_err(|error| StartError::WorkDir {
+            path: options.work_dir.clone(),
+            error,
+        })?;
         let dynamo = Dynamo::start().await?;
         let clock = Clock;
         let metrics = Metrics::new(clock.clone());
@@ -168,7 +180,11 @@ impl Local {
         for (stack, template) in &options.templates {
             match deploy(stack, template, &services).await {
                 Ok(deployed) => {
-                    local.notes.extend(deployed.notes);
+                    for note in deployed.notes {
+                        if !local.notes.contains(&note) {
+                            local.notes.push(note);
+                        }
+                    }
                     if services.http_apis.has(stack) {
                         local.apis.insert(
                             stack.clone(),

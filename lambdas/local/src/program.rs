@@ -90,7 +90,7 @@ async fn local_stack(flags: Flags) -> Result<()> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let local = Local::start(options(&flags, &program, &place)).await?;
     for note in &local.notes {
-        tracing::info!("{note}");
+        tracing::info!("not enforced here: {note}");
     }
     let socket = flags
         .socket
