@@ -1,21 +1,21 @@
 //! The one listener: every request passes the door, is read within its limit, and goes to its service.
 
+mod answer;
+
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
-    http::{
-        HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, request::Parts,
-        uri::PathAndQuery,
-    },
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts, uri::PathAndQuery},
     response::Response,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::answer::{OTHER, Protocol, cbor, failure, protocol, reply, respond};
 use crate::{
-    cloudwatch::{self, Metrics},
+    cloudwatch::Metrics,
     door::{self, Admission},
     dynamodb::Dynamo,
     error::AwsError,
@@ -26,21 +26,6 @@ use crate::{
     sqs::Sqs,
     sts,
 };
-
-/// How the answer to an AWS request is written.
-#[derive(Clone, Copy)]
-enum Protocol {
-    /// AWS JSON with its content type and the namespace of its errors.
-    Json(&'static str, &'static str),
-    Cbor,
-    Query,
-}
-
-const SQS: Protocol = Protocol::Json("application/x-amz-json-1.0", "com.amazonaws.sqs");
-const CLOUDWATCH: Protocol =
-    Protocol::Json("application/x-amz-json-1.0", "com.amazonaws.cloudwatch");
-const LOGS: Protocol = Protocol::Json("application/x-amz-json-1.1", "com.amazonaws.logs");
-const OTHER: Protocol = Protocol::Json("application/x-amz-json-1.0", "com.amazon.coral.service");
 
 /// The services behind the listener.
 #[derive(Clone)]
@@ -169,21 +154,6 @@ async fn enter(State(front): State<Front>, request: Request) -> Response {
     response
 }
 
-fn protocol(route: &Route) -> Protocol {
-    match route {
-        Route::Sqs(_) => SQS,
-        Route::Logs(_) => LOGS,
-        Route::CloudWatchCbor(_) => Protocol::Cbor,
-        Route::CloudWatchJson(_) => CLOUDWATCH,
-        Route::Query => Protocol::Query,
-        Route::DynamoDb
-        | Route::Lambda
-        | Route::HttpApi { .. }
-        | Route::UnknownTarget(_)
-        | Route::UnknownPath => OTHER,
-    }
-}
-
 async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, AwsError> {
     let too_long = || {
         let message = format!(
@@ -245,70 +215,4 @@ fn query(body: &[u8], request_id: &str) -> Response {
         &AwsError::new(400, "InvalidAction", message),
         request_id,
     )
-}
-
-fn reply(protocol: Protocol, answer: Result<Value, AwsError>, request_id: &str) -> Response {
-    match (answer, protocol) {
-        (Ok(answer), Protocol::Json(content_type, _)) => {
-            respond(StatusCode::OK, content_type, answer.to_string())
-        }
-        (Ok(answer), _) => respond(StatusCode::OK, "application/json", answer.to_string()),
-        (Err(error), _) => failure(protocol, &error, request_id),
-    }
-}
-
-/// An error in the words of its protocol ("AWS JSON 1.0 protocol: operation error serialization" and its siblings in the Smithy documentation).
-fn failure(protocol: Protocol, error: &AwsError, request_id: &str) -> Response {
-    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = match protocol {
-        Protocol::Json(content_type, namespace) => {
-            // Errors that no service models come from the framework below all of them.
-            let namespace = if error.code.ends_with("Exception") && namespace == "com.amazonaws.sqs"
-            {
-                "com.amazon.coral.service"
-            } else {
-                namespace
-            };
-            let body = json!({ "__type": format!("{namespace}#{}", error.code), "message": error.message });
-            respond(status, content_type, body.to_string())
-        }
-        Protocol::Cbor => cbor(status, cloudwatch::error_body(error)),
-        Protocol::Query => return respond(status, "text/xml", sts::error_body(error, request_id)),
-    };
-    let fault = if error.status < 500 {
-        "Sender"
-    } else {
-        "Receiver"
-    };
-    let headers = response.headers_mut();
-    if let Ok(code) = HeaderValue::try_from(format!(
-        "{};{fault}",
-        error.query_code.unwrap_or(error.code)
-    )) {
-        headers.insert(HeaderName::from_static("x-amzn-query-error"), code);
-    }
-    // REST clients read the error's name here.
-    headers.insert(
-        HeaderName::from_static("x-amzn-errortype"),
-        HeaderValue::from_static(error.code),
-    );
-    response
-}
-
-fn cbor(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = respond(status, "application/cbor", body);
-    response.headers_mut().insert(
-        HeaderName::from_static("smithy-protocol"),
-        HeaderValue::from_static("rpc-v2-cbor"),
-    );
-    response
-}
-
-fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
 }

@@ -1,7 +1,9 @@
 //! CloudWatch Logs of what functions print: JSON 1.1, reading only ("Amazon CloudWatch Logs API Reference").
 
+mod describe;
+mod events;
 mod filter;
-mod read;
+mod page;
 mod store;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,10 +41,10 @@ impl Logs {
     pub fn handle(&self, operation: &str, input: Value) -> Result<Value, AwsError> {
         let store = self.lock();
         match operation {
-            "FilterLogEvents" => read::filter_events(&store, &parsed(input)?),
-            "GetLogEvents" => read::get_events(&store, &parsed(input)?),
-            "DescribeLogGroups" => read::describe_groups(&store, &parsed(input)?),
-            "DescribeLogStreams" => read::describe_streams(&store, &parsed(input)?),
+            "FilterLogEvents" => events::filter(&store, &parsed(input)?),
+            "GetLogEvents" => events::get(&store, &parsed(input)?),
+            "DescribeLogGroups" => describe::groups(&store, &parsed(input)?),
+            "DescribeLogStreams" => describe::streams(&store, &parsed(input)?),
             _ => Err(AwsError::new(
                 400,
                 "UnknownOperationException",

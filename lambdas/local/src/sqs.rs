@@ -14,6 +14,7 @@ mod queues;
 mod receipt;
 mod receive;
 mod refusal;
+mod rules;
 mod send;
 mod settings;
 mod settle;

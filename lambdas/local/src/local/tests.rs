@@ -191,6 +191,21 @@ async fn errors_have_the_shape_of_their_protocol_and_every_answer_an_id() {
 }
 
 #[tokio::test]
+async fn dynamodb_is_reached_through_the_front_and_its_checksum_comes_back() {
+    let (local, _directory) = start().await;
+    let request = target(&local, "DynamoDB_20120810.ListTables")
+        .header("content-type", "application/x-amz-json-1.0");
+    let tables = request.body("{}").send().await.unwrap();
+    assert_eq!(tables.status(), 200);
+    assert!(header(&tables, "x-amz-crc32").parse::<u32>().is_ok());
+    assert_eq!(
+        tables.json::<Value>().await.unwrap(),
+        json!({ "TableNames": [] })
+    );
+    local.stop().await;
+}
+
+#[tokio::test]
 async fn sts_says_who_everybody_is() {
     let (local, _directory) = start().await;
     let ask = |action: &str| {
@@ -423,5 +438,20 @@ async fn the_sdk_reads_what_the_queues_measured() {
         assert!(Instant::now() < deadline, "no gauge of the depth in 30 s");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let math = MetricDataQuery::builder()
+        .id("m")
+        .expression("sent * 2")
+        .build();
+    let time = aws_sdk_cloudwatch::primitives::DateTime::from_secs;
+    let request = client.get_metric_data().metric_data_queries(math);
+    let refused = request
+        .start_time(time(now - 60))
+        .end_time(time(now))
+        .send()
+        .await
+        .unwrap_err();
+    let refused = refused.into_service_error();
+    assert_eq!(refused.meta().code(), Some("InvalidParameterValue"));
+    assert!(refused.meta().message().unwrap().contains("metric math"));
     local.stop().await;
 }

@@ -313,8 +313,7 @@ async fn a_waiting_receiver_gets_what_is_sent_and_learns_that_its_queue_is_gone(
         .unwrap();
     let again = sqs.receive(&arn, 10, wait).await.unwrap();
     assert_eq!(again[0].attributes["ApproximateReceiveCount"], "2");
-    sqs.delete(&arn, &[got[0].receipt_handle.clone()])
-        .unwrap();
+    sqs.delete(&arn, &[got[0].receipt_handle.clone()]).unwrap();
     assert_eq!(
         sqs.attributes(&arn).unwrap()["ApproximateNumberOfMessagesNotVisible"],
         "1"

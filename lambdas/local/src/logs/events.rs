@@ -1,6 +1,6 @@
-//! Reading logs: events by group or stream, and what groups and streams there are.
+//! Reading events, by group or by stream.
 //!
-//! Tokens are event ids or names, so they stay right while lines come and go.
+//! Tokens are event ids, so they stay right while lines come and go.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -8,21 +8,16 @@ use serde_json::{Map, Value, json};
 use super::{
     filter::Filter,
     invalid,
-    store::{Event, Group, Store, Stream},
+    page::{group, limit, not_found, with_token},
+    store::{Event, Store},
 };
-use crate::{
-    account::{ACCOUNT_ID, REGION},
-    error::AwsError,
-};
+use crate::error::AwsError;
 
 /// Most events of one answer, and how many there are without `limit`.
 const MAX_EVENTS: usize = 10_000;
 
 /// Most bytes of one answer's text, about 1 MB on AWS.
 const MAX_BYTES: usize = 1_048_576;
-
-/// Most groups or streams of one answer, and how many there are without `limit`.
-const PAGE: usize = 50;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,29 +48,8 @@ pub(super) struct GetEvents {
     next_token: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct DescribeGroups {
-    log_group_name_prefix: Option<String>,
-    limit: Option<usize>,
-    next_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct DescribeStreams {
-    log_group_name: Option<String>,
-    log_group_identifier: Option<String>,
-    log_stream_name_prefix: Option<String>,
-    order_by: Option<String>,
-    #[serde(default)]
-    descending: bool,
-    limit: Option<usize>,
-    next_token: Option<String>,
-}
-
 /// "`FilterLogEvents`"
-pub(super) fn filter_events(store: &Store, request: &FilterEvents) -> Result<Value, AwsError> {
+pub(super) fn filter(store: &Store, request: &FilterEvents) -> Result<Value, AwsError> {
     let (_, group) = group(
         store,
         request.log_group_name.as_deref(),
@@ -124,7 +98,7 @@ pub(super) fn filter_events(store: &Store, request: &FilterEvents) -> Result<Val
 }
 
 /// "`GetLogEvents`": a page in either direction; at an end, the token that was given comes back.
-pub(super) fn get_events(store: &Store, request: &GetEvents) -> Result<Value, AwsError> {
+pub(super) fn get(store: &Store, request: &GetEvents) -> Result<Value, AwsError> {
     let (_, group) = group(
         store,
         request.log_group_name.as_deref(),
@@ -184,131 +158,6 @@ pub(super) fn get_events(store: &Store, request: &GetEvents) -> Result<Value, Aw
     }))
 }
 
-/// "`DescribeLogGroups`"
-pub(super) fn describe_groups(store: &Store, request: &DescribeGroups) -> Result<Value, AwsError> {
-    let most = limit(request.limit, PAGE)?;
-    let prefix = request.log_group_name_prefix.as_deref().unwrap_or_default();
-    let after = request.next_token.as_deref().unwrap_or_default();
-    let mut names = store
-        .groups
-        .iter()
-        .filter(|(name, _)| name.starts_with(prefix) && name.as_str() > after);
-    let page: Vec<_> = names.by_ref().take(most).collect();
-    let groups: Vec<Value> = page
-        .iter()
-        .map(|(name, group)| {
-            json!({
-                "logGroupName": name,
-                "arn": format!("{}:*", group_arn(name)),
-                "logGroupArn": group_arn(name),
-                "creationTime": group.created_at,
-                "storedBytes": group.bytes,
-                "metricFilterCount": 0,
-            })
-        })
-        .collect();
-    let last = page.last().map(|(name, _)| (*name).clone());
-    let token = last.filter(|_| names.next().is_some());
-    Ok(with_token(json!({ "logGroups": groups }), token))
-}
-
-/// "`DescribeLogStreams`"; the token is how many streams came before.
-pub(super) fn describe_streams(
-    store: &Store,
-    request: &DescribeStreams,
-) -> Result<Value, AwsError> {
-    let (name, group) = group(
-        store,
-        request.log_group_name.as_deref(),
-        request.log_group_identifier.as_deref(),
-    )?;
-    let most = limit(request.limit, PAGE)?;
-    let prefix = request
-        .log_stream_name_prefix
-        .as_deref()
-        .unwrap_or_default();
-    let skipped: usize = match &request.next_token {
-        Some(token) => token
-            .parse()
-            .map_err(|_| invalid("The specified nextToken is invalid."))?,
-        None => 0,
-    };
-    let mut streams: Vec<(&str, &Stream)> = group
-        .streams
-        .iter()
-        .map(|(name, stream)| (name.as_ref(), stream))
-        .filter(|(name, _)| name.starts_with(prefix))
-        .collect();
-    match request.order_by.as_deref() {
-        None | Some("LogStreamName") => {}
-        Some("LastEventTime") => streams.sort_by_key(|(_, stream)| stream.last_at),
-        Some(other) => {
-            return Err(invalid(format!(
-                "orderBy must be LogStreamName or LastEventTime, not {other}."
-            )));
-        }
-    }
-    if request.descending {
-        streams.reverse();
-    }
-    let page: Vec<Value> = streams
-        .iter()
-        .skip(skipped)
-        .take(most)
-        .map(|(stream_name, stream)| {
-            json!({
-                "logStreamName": stream_name,
-                "arn": format!("{}:log-stream:{stream_name}", group_arn(name)),
-                "creationTime": stream.created_at,
-                "lastEventTimestamp": stream.last_at,
-                "lastIngestionTime": stream.last_at,
-                "storedBytes": 0,
-            })
-        })
-        .collect();
-    let more = streams.len().saturating_sub(skipped) > most;
-    let token = more.then(|| (skipped + most).to_string());
-    Ok(with_token(json!({ "logStreams": page }), token))
-}
-
-/// A group by name or by ARN.
-fn group<'a>(
-    store: &'a Store,
-    name: Option<&str>,
-    identifier: Option<&str>,
-) -> Result<(&'a str, &'a Group), AwsError> {
-    let asked = name
-        .or(identifier)
-        .ok_or_else(|| invalid("The request must contain the parameter logGroupName."))?;
-    let name = match asked.strip_prefix(&group_arn("")) {
-        Some(rest) => rest.trim_end_matches(":*"),
-        None => asked,
-    };
-    store
-        .groups
-        .get_key_value(name)
-        .map(|(name, group)| (name.as_str(), group))
-        .ok_or_else(|| not_found("The specified log group does not exist."))
-}
-
-fn group_arn(name: &str) -> String {
-    format!("arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:{name}")
-}
-
-fn not_found(message: &str) -> AwsError {
-    AwsError::new(400, "ResourceNotFoundException", message)
-}
-
-fn limit(asked: Option<usize>, most: usize) -> Result<usize, AwsError> {
-    match asked {
-        None => Ok(most),
-        Some(asked) if (1..=most).contains(&asked) => Ok(asked),
-        Some(asked) => Err(invalid(format!(
-            "The limit must be 1 to {most}, not {asked}."
-        ))),
-    }
-}
-
 fn within(event: &Event, start: Option<i64>, end: Option<i64>) -> bool {
     start.is_none_or(|start| event.at >= start) && end.is_none_or(|end| event.at <= end)
 }
@@ -316,13 +165,6 @@ fn within(event: &Event, start: Option<i64>, end: Option<i64>) -> bool {
 /// The place after the last of these events.
 fn after(events: &[&Event]) -> u64 {
     events.last().map_or(0, |event| event.id + 1)
-}
-
-fn with_token(mut answer: Value, token: Option<String>) -> Value {
-    if let (Some(fields), Some(token)) = (answer.as_object_mut(), token) {
-        fields.insert("nextToken".to_owned(), token.into());
-    }
-    answer
 }
 
 fn shown(event: &Event) -> Map<String, Value> {
