@@ -12,6 +12,7 @@
 
 use std::future::Future;
 
+use jiff::Timestamp;
 use lambda_http::{Body, Error, Request, RequestExt, Response, service_fn};
 use serde::de::DeserializeOwned;
 use tracing::Instrument;
@@ -96,6 +97,12 @@ where
             .instrument(span)
     }))
     .await
+}
+
+/// The present instant in whole milliseconds, as the API has always told time.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 fn task_id(request: &Request) -> Result<String, Refusal> {

@@ -1,12 +1,11 @@
 //! `POST /tasks`: stores a task, hands its notification over, and answers 201 without waiting for the delivery.
 
-use jiff::Timestamp;
 use lambda_http::http::StatusCode;
 use lambda_http::{Error, Request};
 use patterns_core::task::{NewTask, Task, invalid_fields};
 use uuid::Uuid;
 
-use super::{Writer, parse_body, serve};
+use super::{Writer, now, parse_body, serve};
 use crate::envelope::Action;
 use crate::http::{Outcome, Refusal, answer};
 
@@ -23,7 +22,7 @@ async fn create(writer: &Writer, request: &Request, correlation_id: &str) -> Out
     if !invalid.is_empty() {
         return Err(Refusal::Invalid(invalid));
     }
-    let now = Timestamp::now();
+    let now = now();
     let task = Task {
         id: Uuid::new_v4().to_string(),
         title: new.title,

@@ -6,7 +6,7 @@ use lambda_http::{Error, Request};
 use patterns_core::task::{Task, invalid_fields};
 use serde::Deserialize;
 
-use super::{Writer, parse_body, serve, task_id};
+use super::{Writer, now, parse_body, serve, task_id};
 use crate::envelope::Action;
 use crate::http::{Outcome, Refusal, answer};
 
@@ -41,7 +41,7 @@ async fn update(writer: &Writer, request: &Request, correlation_id: &str) -> Out
         due_at: wanted.due_at,
         is_complete: wanted.is_complete,
         created_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::now(),
+        updated_at: now(),
     };
     let before = writer
         .store
