@@ -1,0 +1,236 @@
+//! The command line, and what it starts.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use patterns_core::paths;
+use patterns_core::problem::{Problem, ProblemKind, exit};
+
+use crate::{app, command, print};
+
+/// Watch queues, failed events and functions, and redrive what failed.
+///
+/// Without a command it opens the dashboard. Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 the daemon cannot be reached,
+/// 4 `status` found something bad.
+#[derive(Debug, Parser)]
+#[command(name = "patterns-tui", version)]
+pub struct Cli {
+    #[allow(
+        clippy::doc_markdown,
+        reason = "this text is shown in a terminal, where backticks would only be noise"
+    )]
+    /// The daemon's socket [default: $PATTERNS_SOCKET, $XDG_RUNTIME_DIR/patterns/daemon.sock, /run/patterns/daemon.sock]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub socket: Option<PathBuf>,
+    /// Print one JSON document on stdout and nothing else
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do instead of opening the dashboard
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What can be done without the dashboard.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Queues, functions and operations as they stand; exits 4 when something is bad
+    Status,
+    /// Failed events: what sits in dead-letter queues
+    #[command(subcommand)]
+    Failed(Failed),
+    /// Send failed events back to where they failed
+    Redrive(Redrive),
+    /// Tasks of a pattern stack
+    #[command(subcommand)]
+    Task(Task),
+    /// Create tasks at a fixed rate
+    Burst(Burst),
+    /// Check the socket, the versions and what the daemon can see
+    Doctor,
+}
+
+/// `failed …`
+#[derive(Debug, Subcommand)]
+pub enum Failed {
+    /// List failed events, newest first
+    List {
+        /// Only this dead-letter queue
+        #[arg(value_name = "DLQ")]
+        dead_letter_queue: Option<String>,
+    },
+    /// Show one failed event with its payload, attributes, logs and history
+    Show {
+        /// Its id, or enough leading digits to be the only one
+        id: String,
+    },
+}
+
+/// `redrive …`
+#[derive(Debug, Args)]
+pub struct Redrive {
+    /// The dead-letter queue to empty
+    #[arg(value_name = "DLQ")]
+    pub dead_letter_queue: String,
+    /// Only these events
+    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    pub ids: Vec<String>,
+    /// Where to, when several origins are possible: a queue or a function
+    #[arg(long, value_name = "NAME")]
+    pub to: Option<String>,
+    /// Print the plan and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Wait until it ended; exits 1 when an event failed or is in doubt
+    #[arg(long, conflicts_with = "dry_run")]
+    pub wait: bool,
+}
+
+/// `task …`
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Create a task
+    Create {
+        /// 1 to 100 characters
+        #[arg(long)]
+        title: String,
+        /// At most 1000 characters
+        #[arg(long)]
+        detail: Option<String>,
+        /// When it is due, such as 2027-01-31T12:00:00Z
+        #[arg(long, value_name = "TIME")]
+        due_at: Option<Timestamp>,
+        /// The pattern stack; needed when several are configured
+        #[arg(long)]
+        pattern: Option<String>,
+    },
+    /// List tasks, newest first
+    List {
+        /// The pattern stack; needed when several are configured
+        #[arg(long)]
+        pattern: Option<String>,
+    },
+}
+
+/// `burst …`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("length").required(true).args(["duration", "count"]))]
+pub struct Burst {
+    /// The pattern stack; needed when several are configured
+    #[arg(long)]
+    pub pattern: Option<String>,
+    /// Tasks per second
+    #[arg(long, value_name = "N")]
+    pub rate: f64,
+    /// For how long, such as 5s or 2m
+    #[arg(long = "for", value_name = "DURATION")]
+    pub duration: Option<SignedDuration>,
+    /// Tasks in all
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Wait until it ended; exits 1 when a request failed
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Parses, starts a runtime and runs; the exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors and go to stdout. A closed pipe there is no reason to complain.
+            let code = if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::OK
+            };
+            let _ = error.print();
+            return code;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let problem = Problem::new(
+                ProblemKind::Internal,
+                "cannot start",
+                error.to_string(),
+                "check the limits on open files and processes (ulimit -a)",
+            );
+            return print::problem(&problem, cli.json);
+        }
+    };
+    let socket = paths::socket_to_connect(cli.socket.as_deref());
+    let json = cli.json;
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Some(command) => command::run(command, socket, json).await,
+            None => dashboard(socket, json).await,
+        }
+    });
+    match ended {
+        Ok(code) => code,
+        Err(problem) => print::problem(&problem, json),
+    }
+}
+
+async fn dashboard(socket: PathBuf, json: bool) -> Result<u8, Problem> {
+    let why = if json {
+        "the dashboard draws a screen and prints no JSON"
+    } else if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        return app::run(socket).await;
+    } else {
+        "standard input or output is not a terminal"
+    };
+    Err(Problem::new(
+        ProblemKind::Usage,
+        "cannot open the dashboard",
+        why,
+        "for scripts use\n  patterns-tui status --json",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn code(args: &[&str]) -> u8 {
+        run(std::iter::once("patterns-tui")
+            .chain(args.iter().copied())
+            .map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_usage_is_2_and_an_absent_daemon_is_3() {
+        assert_eq!(code(&["no-such-command"]), exit::USAGE);
+        assert_eq!(code(&["burst", "--rate", "10"]), exit::USAGE);
+        assert_eq!(code(&["--json"]), exit::USAGE);
+        assert_eq!(code(&["--help"]), exit::OK);
+        assert_eq!(
+            code(&["status", "--socket", "/nonexistent/daemon.sock"]),
+            exit::UNREACHABLE
+        );
+        assert_eq!(
+            code(&["doctor", "--json", "--socket", "/nonexistent/daemon.sock"]),
+            exit::UNREACHABLE
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! The daemon's socket: hello, snapshots and requests. Problems say what to do next.
+
+use std::error::Error as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use patterns_core::problem::{Problem, ProblemKind};
+use patterns_core::protocol::{Envelope, Hello, PROTOCOL, Reply, Request};
+use patterns_core::snapshot::Snapshot;
+use patterns_core::text;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio_util::codec::{FramedRead, LinesCodec};
+use tokio_util::io::StreamReader;
+
+/// Saying hello needs no AWS, so a daemon that is well answers at once; a command may take 1 s to say that it is not.
+const HELLO_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// The daemon gives up on AWS before this.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A snapshot is bounded at about 500 bytes a resource; 16 MiB are more resources than an account may have.
+const LINE_MAX: usize = 16 << 20;
+
+/// How strings from the daemon are handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strings {
+    /// Hostile characters made visible: for the dashboard and tables.
+    Visible,
+    /// As they are: for JSON, which escapes them.
+    Exact,
+}
+
+/// A connection pool to one daemon.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    socket: PathBuf,
+    strings: Strings,
+}
+
+impl Client {
+    /// A client of the daemon at `socket`; connects later, with each call.
+    pub fn new(socket: PathBuf, strings: Strings) -> Result<Self, Problem> {
+        let http = reqwest::Client::builder()
+            .unix_socket(socket.clone())
+            .no_proxy()
+            .build()
+            .map_err(|error| {
+                Problem::new(
+                    ProblemKind::Internal,
+                    "cannot make an HTTP client",
+                    chain(&error),
+                    "",
+                )
+            })?;
+        Ok(Self {
+            http,
+            socket,
+            strings,
+        })
+    }
+
+    /// Where the daemon is looked for.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Who answers; an error when it speaks another protocol.
+    pub async fn hello(&self) -> Result<Hello, Problem> {
+        let asked = self.http.get(url("hello")).timeout(HELLO_TIMEOUT);
+        let value = self.call(asked).await?;
+        // The number is read first: of another protocol nothing else can be relied on.
+        let protocol = value.get("protocol").and_then(Value::as_u64);
+        if protocol != Some(u64::from(PROTOCOL)) {
+            return Err(self.other_protocol(&value));
+        }
+        self.decode(value)
+    }
+
+    /// Everything the daemon knows now.
+    pub async fn snapshot(&self) -> Result<Snapshot, Problem> {
+        let value = self
+            .call(self.http.get(url("snapshot")).timeout(REQUEST_TIMEOUT))
+            .await?;
+        self.decode(value)
+    }
+
+    /// Snapshots as they change, the first at once, until the daemon ends.
+    pub async fn watch(
+        &self,
+    ) -> Result<impl Stream<Item = Result<Snapshot, Problem>> + use<>, Problem> {
+        let response = self
+            .http
+            .get(url("watch"))
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        if !response.status().is_success() {
+            let status = response.status();
+            return Err(self.strange(&format!("it answered {status} to a request for snapshots")));
+        }
+        let bytes = response.bytes_stream().map_err(io::Error::other);
+        let lines = FramedRead::new(
+            StreamReader::new(bytes),
+            LinesCodec::new_with_max_length(LINE_MAX),
+        );
+        let client = self.clone();
+        Ok(lines.map(move |line| {
+            let line = line.map_err(|error| client.strange(&error.to_string()))?;
+            let value = client.parse(line.as_bytes())?;
+            client.decode(value)
+        }))
+    }
+
+    /// Asks for `request`. A connection that breaks before the answer is tried once more under the same id, which the
+    /// daemon carries out only once.
+    pub async fn send(&self, request: Request) -> Result<Reply, Problem> {
+        let envelope = Envelope {
+            id: uuid::Uuid::new_v4().to_string(),
+            request,
+        };
+        let ask = || {
+            self.http
+                .post(url("requests"))
+                .timeout(REQUEST_TIMEOUT)
+                .json(&envelope)
+        };
+        let value = match self.call(ask()).await {
+            Err(problem) if problem.kind == ProblemKind::Unreachable => self.call(ask()).await?,
+            answered => answered?,
+        };
+        self.decode(value)
+    }
+
+    async fn call(&self, asked: reqwest::RequestBuilder) -> Result<Value, Problem> {
+        let response = asked
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let body = response
+            .bytes()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        if status.is_success() {
+            return self.parse(&body);
+        }
+        let problem = self
+            .parse(&body)
+            .and_then(|value| self.decode::<Problem>(value));
+        Err(problem
+            .unwrap_or_else(|_| self.strange(&format!("it answered {status} without a reason"))))
+    }
+
+    fn parse(&self, body: &[u8]) -> Result<Value, Problem> {
+        let mut value = serde_json::from_slice(body)
+            .map_err(|error| self.strange(&format!("its answer is not JSON: {error}")))?;
+        if self.strings == Strings::Visible {
+            text::make_visible(&mut value);
+        }
+        Ok(value)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, value: Value) -> Result<T, Problem> {
+        serde_json::from_value(value).map_err(|error| {
+            self.strange(&format!(
+                "its answer is not what protocol {PROTOCOL} says: {error}"
+            ))
+        })
+    }
+
+    fn path(&self) -> String {
+        text::visible(&self.socket.to_string_lossy())
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Problem {
+        let path = self.path();
+        let start = format!(
+            "start it:\n  systemctl start patterns-daemon\n  patterns-daemon --socket {path}\n\
+             or start the whole system on this machine, without AWS:\n  cargo run --release"
+        );
+        let (why, fix) = match io_kind(error) {
+            _ if error.is_timeout() => (
+                "something listens there and does not answer in time".to_owned(),
+                "restart it:\n  systemctl restart patterns-daemon".to_owned(),
+            ),
+            Some(io::ErrorKind::NotFound) => (
+                "there is no such socket: no daemon runs, or it listens elsewhere".to_owned(),
+                start,
+            ),
+            Some(io::ErrorKind::ConnectionRefused) => (
+                "the socket is there, but refuses: its daemon has ended".to_owned(),
+                start,
+            ),
+            Some(io::ErrorKind::PermissionDenied) => (
+                "this user has no permission to open the socket".to_owned(),
+                format!("become the user it belongs to, or a member of its group:\n  ls -l {path}"),
+            ),
+            _ => (chain(error), start),
+        };
+        Problem::new(
+            ProblemKind::Unreachable,
+            format!("cannot reach the daemon at {path}"),
+            why,
+            fix,
+        )
+    }
+
+    fn other_protocol(&self, hello: &Value) -> Problem {
+        let theirs = hello.get("protocol").map_or_else(
+            || "no protocol".to_owned(),
+            |number| format!("protocol {number}"),
+        );
+        let version = hello
+            .get("version")
+            .and_then(Value::as_str)
+            .unwrap_or("of unknown version");
+        Problem::new(
+            ProblemKind::Unreachable,
+            format!("cannot talk to the daemon at {}", self.path()),
+            format!(
+                "it is {} and speaks {}; this is {} and speaks protocol {PROTOCOL}",
+                text::visible(version),
+                text::visible(&theirs),
+                env!("CARGO_PKG_VERSION"),
+            ),
+            "install both from the same version, then restart the daemon:\n  systemctl restart patterns-daemon",
+        )
+    }
+
+    fn strange(&self, why: &str) -> Problem {
+        Problem::new(
+            ProblemKind::Unreachable,
+            format!("cannot understand what answers at {}", self.path()),
+            text::visible(why),
+            "check that it is the daemon, of the same version:\n  patterns-tui doctor",
+        )
+    }
+}
+
+/// The host is not used on a socket, but HTTP wants one.
+fn url(call: &str) -> String {
+    format!("http://daemon/v1/{call}")
+}
+
+fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// An error with its causes, because reqwest's own text says only that something went wrong.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text::visible(&text)
+}

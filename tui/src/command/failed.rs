@@ -1,0 +1,137 @@
+//! `failed list` and `failed show`.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use patterns_core::failed::{FailedDetail, FailedList};
+use patterns_core::problem::{Problem, exit};
+use patterns_core::protocol::{Reply, Request};
+use patterns_core::text::visible_lines;
+
+use super::unexpected;
+use crate::cli::Failed;
+use crate::client::Client;
+use crate::{figure, print};
+
+pub async fn run(client: &Client, failed: Failed, json: bool) -> Result<u8, Problem> {
+    match failed {
+        Failed::List { dead_letter_queue } => {
+            let Reply::Failed(list) = client
+                .send(Request::FailedList {
+                    dead_letter_queue,
+                    limit: None,
+                })
+                .await?
+            else {
+                return Err(unexpected());
+            };
+            print::answer(&list, json, || table(&list))?;
+        }
+        Failed::Show { id } => {
+            let Reply::Event(event) = client.send(Request::FailedShow { id }).await? else {
+                return Err(unexpected());
+            };
+            print::answer(&event, json, || sheet(&event))?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+fn table(list: &FailedList) -> String {
+    let now = Timestamp::now();
+    let unknown = || figure::UNKNOWN.to_owned();
+    let rows: Vec<_> = list
+        .events
+        .iter()
+        .map(|event| {
+            [
+                event.id.clone(),
+                figure::age(event.sent_at, now),
+                event.dead_letter_queue.clone(),
+                event
+                    .origin
+                    .as_ref()
+                    .map_or_else(unknown, ToString::to_string),
+                event.receive_count.to_string(),
+                event.error_type.clone().unwrap_or_else(unknown),
+                event.error_message.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let headings = [
+        "id",
+        "sent>",
+        "dead-letter queue",
+        "failed at",
+        "attempts>",
+        "error",
+        "message",
+    ];
+    let mut out = print::table(headings, &rows);
+    let shown = list.events.len();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        out,
+        "\n{shown} shown, {} read of about {}",
+        list.mirrored, list.approximate_total
+    );
+    out
+}
+
+fn sheet(detail: &FailedDetail) -> String {
+    let event = &detail.event;
+    let unknown = || figure::UNKNOWN.to_owned();
+    let mut out = print::facts(&[
+        ("id", event.id.clone()),
+        ("error", event.error_type.clone().unwrap_or_else(unknown)),
+        (
+            "message",
+            event.error_message.clone().unwrap_or_else(unknown),
+        ),
+        (
+            "failed at",
+            event
+                .origin
+                .as_ref()
+                .map_or_else(unknown, ToString::to_string),
+        ),
+        ("dead-letter queue", event.dead_letter_queue.clone()),
+        ("attempts", event.receive_count.to_string()),
+        ("sent", figure::time(event.sent_at)),
+        (
+            "deleted by SQS",
+            event.expires_at.map_or_else(unknown, figure::time),
+        ),
+        (
+            "correlation id",
+            event.correlation_id.clone().unwrap_or_else(unknown),
+        ),
+        ("message id", event.message_id.clone()),
+    ]);
+    let payload = serde_json::to_string_pretty(&detail.payload).unwrap_or_default();
+    let _ = writeln!(out, "\npayload\n{}", visible_lines(&payload));
+    out.push_str("\nattributes\n");
+    for (name, value) in &detail.attributes {
+        let _ = writeln!(out, "  {name}: {value}");
+    }
+    out.push_str("\nlogs\n");
+    for line in &detail.logs {
+        let _ = writeln!(out, "  {}  {}", figure::time(line.at), line.message);
+    }
+    out.push_str("\nhistory\n");
+    for entry in &detail.history {
+        let note = entry
+            .note
+            .as_ref()
+            .map(|note| format!(": {note}"))
+            .unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "  {}  {} by {}{note}",
+            figure::time(entry.at),
+            entry.state,
+            entry.operation_id
+        );
+    }
+    out
+}

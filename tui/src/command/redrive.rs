@@ -1,0 +1,113 @@
+//! `redrive`: plan, ask, start, and wait when told to.
+
+use patterns_core::operation::{Operation, OperationState, Plan, Redrive, Selection};
+use patterns_core::problem::{Problem, exit};
+use patterns_core::protocol::{Reply, Request};
+
+use super::{agreed, declined, require_yes_or_terminal, unexpected, wait};
+use crate::cli;
+use crate::client::Client;
+use crate::{figure, print};
+
+pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, Problem> {
+    if !args.dry_run {
+        require_yes_or_terminal(args.yes)?;
+    }
+    let selection = if args.ids.is_empty() {
+        Selection::Everything
+    } else {
+        Selection::Chosen(args.ids)
+    };
+    let request = Request::Plan {
+        dead_letter_queue: args.dead_letter_queue,
+        selection,
+        to: args.to,
+    };
+    let Reply::Plan(plan) = client.send(request).await? else {
+        return Err(unexpected());
+    };
+    if args.dry_run {
+        print::answer(&planned(&plan), json, || statement(&plan))?;
+        return Ok(exit::OK);
+    }
+    if !args.yes && !agreed(&statement(&plan))? {
+        return Err(declined());
+    }
+    let Reply::Operation(mut operation) = client
+        .send(Request::Start {
+            plan_id: plan.plan_id,
+        })
+        .await?
+    else {
+        return Err(unexpected());
+    };
+    if args.wait {
+        operation = wait::until_ended(client, operation.id()).await?;
+    }
+    let Operation::Redrive(redrive) = &operation else {
+        return Err(unexpected());
+    };
+    print::answer(redrive, json, || facts(redrive))?;
+    Ok(if args.wait {
+        wait::exit_code(&operation)
+    } else {
+        exit::OK
+    })
+}
+
+/// What would happen, in the words that the dashboard's question uses.
+fn statement(plan: &Plan) -> String {
+    let which = match &plan.selection {
+        Selection::Everything => "everything in the queue".to_owned(),
+        Selection::Chosen(ids) => ids.join(" "),
+    };
+    let title = format!("Redrive {}\n", figure::count(plan.planned, "event"));
+    let facts = print::facts(&[
+        ("  events", which),
+        ("  from", format!("queue {}", plan.dead_letter_queue)),
+        ("  to", plan.target.to_string()),
+        ("  account", plan.account_id.clone()),
+        ("  region", plan.region.clone()),
+    ]);
+    title + &facts
+}
+
+/// A plan as a redrive that was not started.
+fn planned(plan: &Plan) -> Redrive {
+    Redrive {
+        operation_id: plan.plan_id.clone(),
+        plan_id: plan.plan_id.clone(),
+        state: OperationState::Planned,
+        dead_letter_queue: plan.dead_letter_queue.clone(),
+        target: plan.target.clone(),
+        planned: plan.planned,
+        sent: 0,
+        deleted: 0,
+        failed: 0,
+        skipped: 0,
+        in_doubt: Vec::new(),
+        in_doubt_count: 0,
+        error: None,
+        started_at: None,
+        ended_at: None,
+    }
+}
+
+fn facts(redrive: &Redrive) -> String {
+    let mut facts = vec![
+        ("operation", redrive.operation_id.clone()),
+        ("state", redrive.state.word().to_owned()),
+        ("from", format!("queue {}", redrive.dead_letter_queue)),
+        ("to", redrive.target.to_string()),
+        ("planned", redrive.planned.to_string()),
+        ("sent", redrive.sent.to_string()),
+        ("deleted", redrive.deleted.to_string()),
+        ("failed", redrive.failed.to_string()),
+        ("skipped", redrive.skipped.to_string()),
+        ("in doubt", redrive.in_doubt_count.to_string()),
+    ];
+    if let Some(error) = &redrive.error {
+        facts.push(("error", error.clone()));
+    }
+    print::facts(&facts)
+}

@@ -1,0 +1,48 @@
+//! Waiting for an operation to end.
+
+use std::time::Duration;
+
+use patterns_core::operation::{Operation, OperationState};
+use patterns_core::problem::{Problem, ProblemKind, exit};
+use patterns_core::protocol::{Reply, Request};
+use tokio::time::{Instant, sleep};
+
+use super::unexpected;
+use crate::client::Client;
+
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// A daemon that restarts continues its operations, so being away for this long is no reason to give up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The operation `id` once it ended.
+pub async fn until_ended(client: &Client, id: &str) -> Result<Operation, Problem> {
+    let mut answered = Instant::now();
+    loop {
+        match client.send(Request::Operation { id: id.to_owned() }).await {
+            Ok(Reply::Operation(operation)) if operation.state().ended() => return Ok(operation),
+            Ok(Reply::Operation(_)) => answered = Instant::now(),
+            Ok(_) => return Err(unexpected()),
+            Err(problem)
+                if problem.kind != ProblemKind::Unreachable || answered.elapsed() > PATIENCE =>
+            {
+                return Err(problem);
+            }
+            Err(_) => {}
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Failed when the operation did, or when anything in it failed or is in doubt.
+pub fn exit_code(operation: &Operation) -> u8 {
+    let clean = match operation {
+        Operation::Redrive(redrive) => redrive.failed == 0 && redrive.in_doubt_count == 0,
+        Operation::Burst(burst) => burst.failed == 0 && burst.shortfall == 0,
+    };
+    if clean && operation.state() != OperationState::Failed {
+        exit::OK
+    } else {
+        exit::FAILED
+    }
+}

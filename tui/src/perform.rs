@@ -1,0 +1,362 @@
+//! What each action does to the model, and what it wants done.
+
+use patterns_core::function::Function;
+use patterns_core::operation::Selection;
+use patterns_core::protocol::Request;
+
+use crate::action::Action;
+use crate::cursor::Step;
+use crate::effect::Effect;
+use crate::figure;
+use crate::form::{Form, Purpose};
+use crate::layer::{Choose, Confirm, Detail, Layer};
+use crate::model::{Model, Row, Screen};
+use crate::refusal::selected_dead_letter_queue;
+use crate::update::fetch;
+
+/// Does `action`, which was not refused.
+pub fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Quit => return vec![Effect::Quit],
+        Action::Suspend => return vec![Effect::Suspend],
+        Action::Redraw => return vec![Effect::Redraw],
+        Action::Back => return back(model),
+        Action::Help => match model.layers.last() {
+            Some(Layer::Help { .. }) => drop(model.layers.pop()),
+            _ => model.layers.push(Layer::Help { scroll: 0 }),
+        },
+        Action::Refresh => {
+            let mut effects = vec![Effect::Send(Request::Refresh)];
+            effects.extend(fetch(model));
+            effects.extend(show_detail_again(model));
+            return effects;
+        }
+        Action::NextScreen => return turn(model, 1),
+        Action::PreviousScreen => return turn(model, Screen::ALL.len() - 1),
+        Action::Show(screen) => return show(model, screen),
+        Action::SelectNext => step(model, Step::Next),
+        Action::SelectPrevious => step(model, Step::Previous),
+        Action::SelectFirst => step(model, Step::First),
+        Action::SelectLast => step(model, Step::Last),
+        Action::PageDown => step(model, Step::PageDown),
+        Action::PageUp => step(model, Step::PageUp),
+        Action::Open => return open(model),
+        Action::CopyId => return copy_id(model),
+        Action::Redrive if model.screen == Screen::Overview => {
+            if let Some(queue) = selected_dead_letter_queue(model) {
+                return plan(model, queue, Selection::Everything, None);
+            }
+        }
+        Action::Redrive => {
+            if let Some((queue, id)) = selected_event(model) {
+                return plan(model, queue, Selection::Chosen(vec![id]), None);
+            }
+        }
+        Action::RedriveQueue => {
+            if let Some((queue, _)) = selected_event(model) {
+                return plan(model, queue, Selection::Everything, None);
+            }
+        }
+        Action::BreakOrHeal => break_or_heal(model),
+        Action::Burst => {
+            let form = Form::burst(model.patterns(), model.pattern.as_deref());
+            model.layers.push(Layer::Form(form));
+        }
+        Action::CreateTask => {
+            let form = Form::task(model.patterns(), model.shown_pattern());
+            model.layers.push(Layer::Form(form));
+        }
+        Action::NextPattern => return turn_pattern(model, true),
+        Action::PreviousPattern => return turn_pattern(model, false),
+        Action::Commit => return commit(model),
+        Action::Cancel => return cancel(model),
+        Action::NextField | Action::PreviousField => {
+            if let Some(Layer::Form(form)) = model.layers.last_mut() {
+                form.turn(action == Action::NextField);
+            }
+        }
+        Action::Submit => return submit(model),
+    }
+    Vec::new()
+}
+
+/// Asks for a plan. The layer that waits for it is there at once, so that `Esc` can still withdraw the wish.
+fn plan(
+    model: &mut Model,
+    dead_letter_queue: String,
+    selection: Selection,
+    to: Option<String>,
+) -> Vec<Effect> {
+    let request = Request::Plan {
+        dead_letter_queue,
+        selection,
+        to,
+    };
+    model.layers.push(Layer::Planning(request.clone()));
+    vec![Effect::Send(request)]
+}
+
+fn selected_event(model: &Model) -> Option<(String, String)> {
+    let event = model.selected_event()?;
+    Some((event.dead_letter_queue.clone(), event.id.clone()))
+}
+
+/// `Esc` and `q`: dismiss errors first, then pop a layer, then go back to the overview, then quit.
+fn back(model: &mut Model) -> Vec<Effect> {
+    if dismiss(model) {
+        return Vec::new();
+    }
+    if model.layers.pop().is_some() {
+        return Vec::new();
+    }
+    if model.screen == Screen::Overview {
+        return vec![Effect::Quit];
+    }
+    show(model, Screen::Overview)
+}
+
+fn cancel(model: &mut Model) -> Vec<Effect> {
+    if !dismiss(model) {
+        model.layers.pop();
+    }
+    Vec::new()
+}
+
+fn dismiss(model: &mut Model) -> bool {
+    let before = model.notices.len();
+    model.notices.retain(|notice| !notice.error);
+    model.notices.len() != before
+}
+
+fn turn(model: &mut Model, by: usize) -> Vec<Effect> {
+    let at = Screen::ALL
+        .iter()
+        .position(|screen| *screen == model.screen)
+        .unwrap_or(0);
+    let next = Screen::ALL.iter().cycle().nth(at + by).copied();
+    show(model, next.unwrap_or(Screen::Overview))
+}
+
+fn show(model: &mut Model, screen: Screen) -> Vec<Effect> {
+    model.screen = screen;
+    fetch(model)
+}
+
+fn step(model: &mut Model, step: Step) {
+    let extent = model.extent;
+    match model.layers.last_mut() {
+        Some(Layer::Help { scroll } | Layer::Detail(Detail { scroll, .. })) => {
+            *scroll = step.from(*scroll, extent.scroll_max, extent.page);
+        }
+        Some(Layer::Choose(choose)) => {
+            choose.at = step.from(
+                choose.at,
+                choose.origins.len().saturating_sub(1),
+                extent.page,
+            );
+        }
+        Some(_) => {}
+        None => match model.screen {
+            Screen::Overview => model.row.step(&model.rows(), step, extent.page),
+            Screen::Failed => model.event.step(&model.event_ids(), step, extent.page),
+            Screen::Tasks => model.task.step(&model.task_ids(), step, extent.page),
+            Screen::Operations => model
+                .operation
+                .step(&model.operation_ids(), step, extent.page),
+        },
+    }
+}
+
+fn open(model: &mut Model) -> Vec<Effect> {
+    if model.screen == Screen::Overview {
+        let queue = selected_dead_letter_queue(model);
+        let of_queue = model
+            .events()
+            .iter()
+            .find(|event| Some(&event.dead_letter_queue) == queue.as_ref());
+        if let Some(id) = of_queue.map(|event| event.id.clone()) {
+            model.event.select(id);
+        }
+        model.wanted_queue = queue;
+        return show(model, Screen::Failed);
+    }
+    let Some((_, id)) = selected_event(model) else {
+        return Vec::new();
+    };
+    model.layers.push(Layer::Detail(Detail {
+        id: id.clone(),
+        answer: None,
+        scroll: 0,
+    }));
+    vec![Effect::Send(Request::FailedShow { id })]
+}
+
+fn show_detail_again(model: &Model) -> Option<Effect> {
+    match model.layers.last() {
+        Some(Layer::Detail(detail)) => Some(Effect::Send(Request::FailedShow {
+            id: detail.id.clone(),
+        })),
+        _ => None,
+    }
+}
+
+fn copy_id(model: &mut Model) -> Vec<Effect> {
+    let id = match model.screen {
+        Screen::Overview => {
+            model
+                .snapshot
+                .as_ref()
+                .and_then(|snapshot| match model.selected_row()? {
+                    Row::Queue(name) => snapshot.queue(&name).map(|queue| queue.arn.clone()),
+                    Row::Function(name) => snapshot
+                        .function(&name)
+                        .map(|function| function.arn.clone()),
+                })
+        }
+        Screen::Failed => selected_event(model).map(|(_, id)| id),
+        Screen::Tasks => model.task.current(&model.task_ids()),
+        Screen::Operations => model.operation.current(&model.operation_ids()),
+    };
+    let Some(id) = id else { return Vec::new() };
+    model.inform(format!("Copied {id}"));
+    vec![Effect::Copy(id)]
+}
+
+fn break_or_heal(model: &mut Model) {
+    let Some(snapshot) = &model.snapshot else {
+        return;
+    };
+    let Some(Row::Function(name)) = model.selected_row() else {
+        return;
+    };
+    let Some(broken) = snapshot.function(&name).and_then(Function::broken) else {
+        return;
+    };
+    let (title, effect) = if broken {
+        (
+            "Heal the deliveries of 1 function",
+            "deliveries succeed again",
+        )
+    } else {
+        (
+            "Break the deliveries of 1 function",
+            "every delivery fails until it is healed",
+        )
+    };
+    let confirm = Confirm {
+        title: title.to_owned(),
+        facts: vec![
+            ("Function", name.clone()),
+            ("Effect", effect.to_owned()),
+            ("Account", snapshot.account_id.clone()),
+            ("Region", snapshot.region.clone()),
+        ],
+        note: None,
+        until: None,
+        commit: Request::SetDelivery {
+            function: name,
+            broken: !broken,
+        },
+    };
+    model.layers.push(Layer::Confirm(confirm));
+}
+
+fn turn_pattern(model: &mut Model, forward: bool) -> Vec<Effect> {
+    let patterns = model.patterns();
+    let at = patterns
+        .iter()
+        .position(|pattern| Some(pattern.as_str()) == model.shown_pattern())
+        .unwrap_or(0);
+    let step = if forward {
+        1
+    } else {
+        patterns.len().saturating_sub(1)
+    };
+    model.pattern = patterns.iter().cycle().nth(at + step).cloned();
+    // An answer for the other pattern that is still on its way will not be taken.
+    model.tasks = crate::model::Fetched::default();
+    fetch(model)
+}
+
+fn commit(model: &mut Model) -> Vec<Effect> {
+    match model.layers.pop() {
+        Some(Layer::Confirm(confirm)) => {
+            // The form that led here stays until the daemon has agreed, so that nothing typed is lost.
+            if let Some(Layer::Form(form)) = model.layers.last_mut() {
+                form.sent = true;
+            }
+            vec![Effect::Send(confirm.commit)]
+        }
+        Some(Layer::Choose(Choose {
+            dead_letter_queue,
+            selection,
+            origins,
+            at,
+        })) => {
+            let to = origins.into_iter().nth(at).map(|origin| origin.name);
+            plan(model, dead_letter_queue, selection, to)
+        }
+        // A plan that is still awaited cannot be confirmed.
+        Some(layer) => {
+            model.layers.push(layer);
+            Vec::new()
+        }
+        None => Vec::new(),
+    }
+}
+
+fn submit(model: &mut Model) -> Vec<Effect> {
+    let Some(Layer::Form(form)) = model.layers.last_mut() else {
+        return Vec::new();
+    };
+    if form.sent {
+        return Vec::new();
+    }
+    let Some(request) = form.request() else {
+        return Vec::new();
+    };
+    match form.purpose {
+        Purpose::Task => {
+            form.sent = true;
+            vec![Effect::Send(request)]
+        }
+        Purpose::Burst => {
+            if let Some(confirm) = confirm_burst(model, request) {
+                model.layers.push(Layer::Confirm(confirm));
+            }
+            Vec::new()
+        }
+    }
+}
+
+fn confirm_burst(model: &Model, request: Request) -> Option<Confirm> {
+    let snapshot = model.snapshot.as_ref()?;
+    let Request::Burst {
+        pattern,
+        rate,
+        count,
+    } = &request
+    else {
+        return None;
+    };
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "at most a million tasks, exact in an f64"
+    )]
+    let seconds = *count as f64 / rate;
+    Some(Confirm {
+        title: format!("Create {} in a burst", figure::count(*count, "task")),
+        facts: vec![
+            ("Pattern", pattern.clone().unwrap_or_default()),
+            (
+                "Rate",
+                format!("{}, for {seconds:.1} s", figure::rate(*rate)),
+            ),
+            ("Account", snapshot.account_id.clone()),
+            ("Region", snapshot.region.clone()),
+        ],
+        note: None,
+        until: None,
+        commit: request,
+    })
+}

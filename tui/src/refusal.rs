@@ -1,0 +1,68 @@
+//! Why an action cannot be done now: dimmed in the footer, and said when its key is pressed anyway.
+
+use patterns_core::function::Function;
+use patterns_core::queue::QueueRole;
+
+use crate::action::{Action, Entry};
+use crate::model::{Model, Row, Screen};
+
+/// The reason, as a sentence; `None` when it can be done.
+pub fn refusal(model: &Model, entry: &Entry) -> Option<String> {
+    let Some(snapshot) = &model.snapshot else {
+        let harmless = matches!(
+            entry.action,
+            Action::Quit
+                | Action::Suspend
+                | Action::Redraw
+                | Action::Back
+                | Action::Help
+                | Action::Cancel
+                | Action::NextScreen
+                | Action::PreviousScreen
+                | Action::Show(_)
+        );
+        return (!harmless).then(|| "The daemon has not answered yet".to_owned());
+    };
+    if entry.danger && snapshot.read_only {
+        return Some("The daemon is read-only: it was started with --read-only".to_owned());
+    }
+    match entry.action {
+        Action::Burst | Action::CreateTask if snapshot.patterns.is_empty() => Some(
+            "The daemon knows no pattern's URL: add [patterns.<name>] url = \"…\" to its configuration".to_owned(),
+        ),
+        Action::NextPattern | Action::PreviousPattern if snapshot.patterns.len() < 2 => {
+            Some("There is no other pattern".to_owned())
+        }
+        Action::Redrive | Action::RedriveQueue if on_events(model) => {
+            model.selected_event().is_none().then(|| "No event is selected".to_owned())
+        }
+        Action::Open if model.screen == Screen::Failed => {
+            model.selected_event().is_none().then(|| "No event is selected".to_owned())
+        }
+        Action::Redrive | Action::Open => match selected_dead_letter_queue(model) {
+            Some(_) => None,
+            None => Some("Select a dead-letter queue first".to_owned()),
+        },
+        Action::BreakOrHeal => match model.selected_row() {
+            Some(Row::Function(name)) => match snapshot.function(&name).and_then(Function::broken) {
+                Some(_) => None,
+                None => Some(format!("{name} does not deliver for one of our stacks, so it cannot be broken")),
+            },
+            _ => Some("Select a function first".to_owned()),
+        },
+        _ => None,
+    }
+}
+
+/// The dead-letter queue that is selected in the overview.
+pub fn selected_dead_letter_queue(model: &Model) -> Option<String> {
+    let Some(Row::Queue(name)) = model.selected_row() else {
+        return None;
+    };
+    let queue = model.snapshot.as_ref()?.queue(&name)?;
+    (queue.role == QueueRole::DeadLetter).then_some(name)
+}
+
+fn on_events(model: &Model) -> bool {
+    model.screen == Screen::Failed
+}

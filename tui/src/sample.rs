@@ -1,0 +1,374 @@
+//! A model as it looks in the middle of a day, for tests.
+
+use std::path::PathBuf;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use jiff::{SignedDuration, Timestamp};
+use patterns_core::failed::{
+    FailedDetail, FailedEvent, FailedList, HistoryEntry, LogLine, Origin, OriginKind,
+};
+use patterns_core::function::Function;
+use patterns_core::operation::{
+    Burst, LatencyMs, Operation, OperationState, Plan, Redrive, Selection,
+};
+use patterns_core::problem::{Problem, ProblemKind};
+use patterns_core::protocol::{Hello, PROTOCOL, Reply, Request};
+use patterns_core::queue::{Queue, QueueRole};
+use patterns_core::snapshot::Snapshot;
+use patterns_core::task::Task;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+
+use crate::effect::Effect;
+use crate::message::Message;
+use crate::model::Model;
+use crate::theme::Theme;
+use crate::update::update;
+use crate::view;
+
+/// The moment all pictures are taken at.
+pub fn now() -> Timestamp {
+    "2027-01-31T12:00:00Z".parse().unwrap()
+}
+
+fn ago(seconds: i64) -> Timestamp {
+    now() - SignedDuration::from_secs(seconds)
+}
+
+fn queue(name: &str, role: QueueRole, visible: u64, in_flight: u64) -> Queue {
+    Queue {
+        name: name.to_owned(),
+        arn: format!("arn:aws:sqs:us-east-1:000000000000:{name}"),
+        role,
+        visible,
+        in_flight,
+        delayed: 0,
+        oldest_age_seconds: (visible > 0).then_some(42),
+        dead_letter_queue: None,
+        origins: Vec::new(),
+        mirrored: (role == QueueRole::DeadLetter).then_some(visible),
+        as_of: ago(2),
+    }
+}
+
+fn function(name: &str, pattern: &str, invocations: u64) -> Function {
+    Function {
+        name: name.to_owned(),
+        arn: format!("arn:aws:lambda:us-east-1:000000000000:function:{name}"),
+        invocations,
+        errors: 0,
+        throttles: 0,
+        duration_p95_ms: (invocations > 0).then_some(12.3),
+        concurrent: u64::from(invocations > 0),
+        window_seconds: 300,
+        pattern: Some(pattern.to_owned()),
+        delivery_fail_rate: None,
+        dead_letter_queue: None,
+        as_of: Some(ago(12)),
+    }
+}
+
+/// Where the failed events of the internal handoff come from.
+pub fn handoff_origin() -> Origin {
+    Origin {
+        kind: OriginKind::Function,
+        name: "internal-handoff-send-notification".to_owned(),
+    }
+}
+
+/// Two stacks; 14 and 3 failed events; a burst at work, and a redrive that ended.
+pub fn snapshot() -> Snapshot {
+    let mut handoff = queue("internal-handoff-failures", QueueRole::DeadLetter, 14, 0);
+    handoff.origins = vec![handoff_origin()];
+    let mut notifications = queue("queue-leveling-notifications", QueueRole::Source, 212, 50);
+    notifications.dead_letter_queue = Some("queue-leveling-notifications-dlq".to_owned());
+    let mut leveling = queue(
+        "queue-leveling-notifications-dlq",
+        QueueRole::DeadLetter,
+        3,
+        0,
+    );
+    leveling.origins = vec![Origin {
+        kind: OriginKind::Queue,
+        name: "queue-leveling-notifications".to_owned(),
+    }];
+    let mut functions: Vec<Function> = Vec::new();
+    for (pattern, invocations) in [("internal-handoff", 42), ("queue-leveling", 290)] {
+        for task in ["create-task", "delete-task", "get-task", "list-tasks"] {
+            let invocations = if task == "create-task" {
+                invocations
+            } else {
+                0
+            };
+            functions.push(function(&format!("{pattern}-{task}"), pattern, invocations));
+        }
+        let mut send = function(
+            &format!("{pattern}-send-notification"),
+            pattern,
+            invocations * 3,
+        );
+        send.delivery_fail_rate = Some("0".to_owned());
+        if pattern == "internal-handoff" {
+            send.delivery_fail_rate = Some("1".to_owned());
+            send.errors = invocations * 3;
+        }
+        functions.push(send);
+        functions.push(function(&format!("{pattern}-update-task"), pattern, 0));
+    }
+    Snapshot {
+        as_of: ago(2),
+        account_id: "000000000000".to_owned(),
+        region: "us-east-1".to_owned(),
+        endpoint_url: Some("http://127.0.0.1:4566".to_owned()),
+        read_only: false,
+        patterns: vec!["internal-handoff".to_owned(), "queue-leveling".to_owned()],
+        queues: vec![handoff, notifications, leveling],
+        functions,
+        operations: vec![Operation::Burst(burst()), Operation::Redrive(redrive())],
+        problems: Vec::new(),
+    }
+}
+
+/// A burst at work.
+pub fn burst() -> Burst {
+    Burst {
+        operation_id: "burst-7c1f".to_owned(),
+        state: OperationState::Running,
+        pattern: "queue-leveling".to_owned(),
+        count: 500,
+        requested_rate: 100.0,
+        achieved_rate: 99.2,
+        sent: 290,
+        failed: 0,
+        shortfall: 0,
+        latency_ms: LatencyMs {
+            p50: 3.1,
+            p90: 6.4,
+            p99: 18.0,
+            p999: 44.0,
+            max: 51.2,
+        },
+        errors: std::collections::BTreeMap::new(),
+        started_at: ago(3),
+        ended_at: None,
+    }
+}
+
+/// A redrive that ended with one event in doubt.
+pub fn redrive() -> Redrive {
+    Redrive {
+        operation_id: "redrive-51aa".to_owned(),
+        plan_id: "plan-51aa".to_owned(),
+        state: OperationState::Completed,
+        dead_letter_queue: "queue-leveling-notifications-dlq".to_owned(),
+        target: Origin {
+            kind: OriginKind::Queue,
+            name: "queue-leveling-notifications".to_owned(),
+        },
+        planned: 20,
+        sent: 18,
+        deleted: 18,
+        failed: 1,
+        skipped: 1,
+        in_doubt: vec!["c0ffee000001".to_owned()],
+        in_doubt_count: 1,
+        error: Some("1 event is larger than SQS accepts".to_owned()),
+        started_at: Some(ago(3_700)),
+        ended_at: Some(ago(3_695)),
+    }
+}
+
+/// A plan for everything in the handoff's failure queue.
+pub fn plan() -> Plan {
+    Plan {
+        plan_id: "plan-1".to_owned(),
+        dead_letter_queue: "internal-handoff-failures".to_owned(),
+        target: handoff_origin(),
+        selection: Selection::Everything,
+        planned: 14,
+        account_id: "000000000000".to_owned(),
+        region: "us-east-1".to_owned(),
+        expires_at: now() + SignedDuration::from_mins(5),
+    }
+}
+
+/// One failed event of the handoff.
+pub fn event(number: u32) -> FailedEvent {
+    FailedEvent {
+        id: format!("a1b2c3d4{number:04x}"),
+        message_id: format!("5fea7756-0ea4-451a-a703-a558b933{number:04x}"),
+        dead_letter_queue: "internal-handoff-failures".to_owned(),
+        origin: Some(handoff_origin()),
+        correlation_id: Some(format!("task_created-{number}")),
+        error_type: Some("DeliveryFailed".to_owned()),
+        error_message: Some("the mail server refused the notification".to_owned()),
+        sent_at: ago(60 + i64::from(number)),
+        expires_at: Some(now() + SignedDuration::from_hours(24 * 14)),
+        receive_count: 3,
+        seen_at: ago(30),
+    }
+}
+
+/// All failed events: three that a redrive policy moved, then those of the handoff.
+pub fn failed() -> FailedList {
+    let mut events: Vec<FailedEvent> = (0..3)
+        .map(|number| FailedEvent {
+            id: format!("0b5e55ed{number:04x}"),
+            dead_letter_queue: "queue-leveling-notifications-dlq".to_owned(),
+            origin: Some(Origin {
+                kind: OriginKind::Queue,
+                name: "queue-leveling-notifications".to_owned(),
+            }),
+            error_type: None,
+            error_message: None,
+            sent_at: ago(20 + i64::from(number)),
+            ..event(number)
+        })
+        .collect();
+    events.extend((0..14).map(event));
+    FailedList {
+        dead_letter_queue: None,
+        origin: None,
+        mirrored: 17,
+        approximate_total: 17,
+        events,
+    }
+}
+
+/// A failed event whose text would take over a terminal, as it leaves the client.
+pub fn hostile_detail() -> FailedDetail {
+    let mut value = serde_json::to_value(FailedDetail {
+        event: FailedEvent {
+            error_message: Some("\u{1b}]0;owned\u{7} refused".to_owned()),
+            ..event(0)
+        },
+        payload: serde_json::json!({
+            "type": "task_created",
+            "task": {"id": "5b0e", "title": "\u{1b}[2J\u{1b}[1;1Hgone", "\u{202e}detail": "a\nb"},
+        }),
+        attributes: [
+            ("ApproximateReceiveCount".to_owned(), "1".to_owned()),
+            ("SentTimestamp".to_owned(), "1801396740000".to_owned()),
+        ]
+        .into(),
+        logs: vec![LogLine {
+            at: ago(61),
+            message: "ERROR delivery failed \u{9b}31m".to_owned(),
+        }],
+        history: vec![HistoryEntry {
+            at: ago(10),
+            operation_id: "redrive-51aa".to_owned(),
+            state: "failed".to_owned(),
+            note: Some("TooManyRequestsException".to_owned()),
+        }],
+    })
+    .unwrap();
+    patterns_core::text::make_visible(&mut value);
+    serde_json::from_value(value).unwrap()
+}
+
+/// Two tasks.
+pub fn tasks() -> Vec<Task> {
+    let task = |number: u32, title: &str, done| Task {
+        id: format!("3f0c9a54-6f35-4a0e-9d39-1b8ad2c4{number:04}"),
+        title: title.to_owned(),
+        detail: (number == 1).then(|| "with milk".to_owned()),
+        due_at: (number == 1).then(|| now() + SignedDuration::from_hours(1)),
+        is_complete: done,
+        created_at: ago(i64::from(number) * 90),
+        updated_at: ago(1),
+    };
+    vec![task(1, "Buy coffee", false), task(2, "漢字の件名", true)]
+}
+
+/// A refusal with every part.
+pub fn problem() -> Problem {
+    Problem::new(
+        ProblemKind::Upstream,
+        "cannot start the burst",
+        "the API of queue-leveling answered 503",
+        "check that the stack is deployed",
+    )
+}
+
+/// What the daemon says of itself.
+pub fn hello() -> Hello {
+    Hello {
+        protocol: PROTOCOL,
+        version: "0.1.0".to_owned(),
+        pid: 4242,
+        started_at: ago(100),
+        state_dir: "/var/lib/patterns".to_owned(),
+        account_id: Some("000000000000".to_owned()),
+        region: Some("us-east-1".to_owned()),
+        endpoint_url: None,
+        read_only: false,
+    }
+}
+
+/// A dashboard that nobody has answered yet.
+pub fn started() -> Model {
+    Model::new(PathBuf::from("/run/patterns/daemon.sock"), now())
+}
+
+/// A dashboard that is connected and has seen a backlog grow for half a minute.
+pub fn live() -> Model {
+    let mut model = started();
+    model.now = ago(33);
+    update(&mut model, Message::Connected(Box::new(hello())));
+    for second in 0..32 {
+        let mut earlier = snapshot();
+        earlier.queues[1].visible = second * 7;
+        update(&mut model, Message::Snapshot(Box::new(earlier)));
+        update(
+            &mut model,
+            Message::Tick(ago(32 - i64::try_from(second).unwrap())),
+        );
+    }
+    update(&mut model, Message::Snapshot(Box::new(snapshot())));
+    update(&mut model, Message::Tick(now()));
+    model
+}
+
+/// Presses keys one after another; what they led to. `⏎`, `⎋`, `⇥` and `↓` stand for the keys they show.
+pub fn press(model: &mut Model, keys: &str) -> Vec<Effect> {
+    keys.chars()
+        .flat_map(|c| {
+            let code = match c {
+                '⏎' => KeyCode::Enter,
+                '⎋' => KeyCode::Esc,
+                '⇥' => KeyCode::Tab,
+                '↓' => KeyCode::Down,
+                '⌫' => KeyCode::Backspace,
+                c => KeyCode::Char(c),
+            };
+            update(model, Message::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+        })
+        .collect()
+}
+
+/// The daemon's answer.
+pub fn answer(model: &mut Model, request: Request, answer: Result<Reply, Problem>) -> Vec<Effect> {
+    update(model, Message::Replied(request, Box::new(answer)))
+}
+
+/// What is on a screen of that size.
+pub fn draw(model: &mut Model, width: u16, height: u16) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    let mut extent = model.extent;
+    terminal
+        .draw(|frame| extent = view::draw(frame, model, Theme::new(true)))
+        .unwrap();
+    update(model, Message::Drawn(extent));
+    terminal.backend().buffer().clone()
+}
+
+/// The same as text, one line a row.
+pub fn picture(model: &mut Model, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal
+        .draw(|frame| drop(view::draw(frame, model, Theme::new(false))))
+        .unwrap();
+    terminal.backend().to_string()
+}

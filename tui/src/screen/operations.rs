@@ -1,0 +1,267 @@
+//! Screen 4: redrives and bursts, and how far they are.
+
+use patterns_core::operation::{Burst, Operation, OperationState, Redrive};
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::figure;
+use crate::model::Model;
+use crate::screen::{draw_lines, heading};
+use crate::theme::Theme;
+use crate::widget::table::{Column, Table};
+
+const COLUMNS: [Column; 7] = [
+    Column::text("", 0),
+    Column::text("state", 0),
+    Column::text("what", 0),
+    Column::text("done", 0),
+    Column::figure("failed", 1),
+    Column::figure("started", 2),
+    Column::text("id", 3),
+];
+
+/// Lines of the selected operation's figures, heading included.
+const DETAIL_HEIGHT: u16 = 11;
+
+/// Characters of a progress bar.
+const BAR: usize = 30;
+
+/// Draws list and figures; the rows of one page.
+pub fn draw(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) -> usize {
+    let operations = model.operations();
+    let [title, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+    heading(
+        "Operations",
+        "they run in the daemon, whoever watches",
+        theme,
+        title,
+        buffer,
+    );
+    let Some(selected) = model.operation.index(&model.operation_ids()) else {
+        let text = "Nothing has run yet. r on a dead-letter queue redrives it, b starts a burst.";
+        draw_lines(&[Line::raw(""), Line::raw(text)], body, buffer);
+        return 1;
+    };
+    let [list, figures] = Layout::vertical([
+        Constraint::Fill(1),
+        Constraint::Length(DETAIL_HEIGHT.min(body.height / 2)),
+    ])
+    .areas(body);
+    let rows = operations
+        .iter()
+        .map(|operation| row(operation, model, theme))
+        .collect();
+    let page = Table {
+        columns: &COLUMNS,
+        rows,
+        selected: Some(selected),
+    }
+    .draw(theme, list, buffer);
+    if let Some(operation) = operations.get(selected) {
+        let lines = match operation {
+            Operation::Redrive(redrive) => redrive_figures(redrive, theme),
+            Operation::Burst(burst) => burst_figures(burst, theme),
+        };
+        draw_lines(&lines, figures, buffer);
+    }
+    page
+}
+
+/// An operation on one line, for the overview.
+pub fn line(operation: &Operation, theme: Theme) -> Line<'static> {
+    let (mark, style) = mark(operation, theme);
+    let (done, all) = progress(operation);
+    let mut spans = vec![
+        Span::styled(format!("{mark} "), style),
+        Span::raw(format!("{}  ", what(operation))),
+        Span::raw(format!("{} {done}/{all}", bar(done, all))),
+    ];
+    if let Operation::Burst(burst) = operation {
+        spans.push(Span::raw(format!(
+            "  {} of {}",
+            figure::rate(burst.achieved_rate),
+            figure::rate(burst.requested_rate)
+        )));
+    }
+    if failures(operation) > 0 {
+        spans.push(Span::styled(
+            format!("  {} failed", failures(operation)),
+            theme.bad(),
+        ));
+    }
+    Line::from(spans)
+}
+
+fn what(operation: &Operation) -> String {
+    match operation {
+        Operation::Redrive(redrive) => {
+            format!("redrive {} → {}", redrive.dead_letter_queue, redrive.target)
+        }
+        Operation::Burst(burst) => format!("burst on {}", burst.pattern),
+    }
+}
+
+/// How much is done, and of how much.
+fn progress(operation: &Operation) -> (u64, u64) {
+    match operation {
+        Operation::Redrive(redrive) => (
+            redrive.deleted + redrive.failed + redrive.skipped,
+            redrive.planned,
+        ),
+        Operation::Burst(burst) => (burst.sent + burst.failed + burst.shortfall, burst.count),
+    }
+}
+
+fn failures(operation: &Operation) -> u64 {
+    match operation {
+        Operation::Redrive(redrive) => redrive.failed,
+        Operation::Burst(burst) => burst.failed + burst.shortfall,
+    }
+}
+
+fn mark(operation: &Operation, theme: Theme) -> (&'static str, Style) {
+    let doubtful = matches!(operation, Operation::Redrive(redrive) if redrive.in_doubt_count > 0);
+    match operation.state() {
+        OperationState::Planned => ("○", theme.muted()),
+        OperationState::Running => ("▶", theme.accent()),
+        OperationState::Completed if doubtful || failures(operation) > 0 => ("!", theme.watch()),
+        OperationState::Completed => ("✓", theme.good()),
+        OperationState::Failed => ("✗", theme.bad()),
+    }
+}
+
+fn bar(done: u64, all: u64) -> String {
+    let parts = u128::from(done.min(all)) * BAR as u128 / u128::from(all.max(1));
+    let full = usize::try_from(parts).unwrap_or(BAR);
+    format!("{}{}", "█".repeat(full), "░".repeat(BAR - full))
+}
+
+fn row(operation: &Operation, model: &Model, theme: Theme) -> Vec<Span<'static>> {
+    let (mark, style) = mark(operation, theme);
+    let (done, all) = progress(operation);
+    let failed = failures(operation);
+    let started = operation.started_at().map_or_else(
+        || figure::UNKNOWN.to_owned(),
+        |at| figure::age(at, model.now),
+    );
+    vec![
+        Span::styled(mark, style),
+        Span::styled(operation.state().word(), style),
+        Span::raw(what(operation)),
+        Span::raw(format!("{done}/{all}")),
+        Span::styled(
+            failed.to_string(),
+            if failed > 0 {
+                theme.bad()
+            } else {
+                Style::new()
+            },
+        ),
+        Span::raw(started),
+        Span::styled(operation.id().to_owned(), theme.muted()),
+    ]
+}
+
+fn fact(label: &str, value: String, theme: Theme) -> Line<'static> {
+    Line::from(vec![
+        Span::styled(format!("{label:<12}"), theme.muted()),
+        Span::raw(value),
+    ])
+}
+
+fn redrive_figures(redrive: &Redrive, theme: Theme) -> Vec<Line<'static>> {
+    let share = |label: &str, number: u64| {
+        fact(
+            label,
+            format!("{} {number}", bar(number, redrive.planned)),
+            theme,
+        )
+    };
+    let mut lines = vec![
+        Line::styled(format!("Redrive {}", redrive.operation_id), theme.accent()),
+        fact("planned", redrive.planned.to_string(), theme),
+        share("sent", redrive.sent),
+        share("deleted", redrive.deleted),
+        share("failed", redrive.failed),
+        share("skipped", redrive.skipped),
+        share("in doubt", redrive.in_doubt_count),
+    ];
+    if let Some(error) = &redrive.error {
+        lines.push(Line::styled(format!("✗ {error}"), theme.bad()));
+    }
+    if !redrive.in_doubt.is_empty() {
+        lines.push(fact("maybe twice", redrive.in_doubt.join(" "), theme));
+    }
+    lines.extend(duration(redrive.started_at, redrive.ended_at, theme));
+    lines
+}
+
+fn burst_figures(burst: &Burst, theme: Theme) -> Vec<Line<'static>> {
+    let latency = &burst.latency_ms;
+    let figures = [
+        ("p50", latency.p50),
+        ("p90", latency.p90),
+        ("p99", latency.p99),
+        ("p99.9", latency.p999),
+        ("max", latency.max),
+    ];
+    let latency: Vec<String> = figures
+        .iter()
+        .map(|(name, ms)| format!("{name} {}", figure::millis(*ms)))
+        .collect();
+    let errors: Vec<String> = burst
+        .errors
+        .iter()
+        .map(|(kind, count)| format!("{kind}: {count}"))
+        .collect();
+    let mut lines = vec![
+        Line::styled(format!("Burst {}", burst.operation_id), theme.accent()),
+        fact(
+            "rate",
+            format!(
+                "{} asked for, {} achieved",
+                figure::rate(burst.requested_rate),
+                figure::rate(burst.achieved_rate)
+            ),
+            theme,
+        ),
+        fact(
+            "created",
+            format!(
+                "{} {} of {}",
+                bar(burst.sent, burst.count),
+                burst.sent,
+                burst.count
+            ),
+            theme,
+        ),
+        fact("failed", burst.failed.to_string(), theme),
+        fact("not in time", burst.shortfall.to_string(), theme),
+        fact("latency", latency.join("  "), theme),
+    ];
+    if !errors.is_empty() {
+        lines.push(fact("errors", errors.join("  "), theme));
+    }
+    lines.extend(duration(Some(burst.started_at), burst.ended_at, theme));
+    lines
+}
+
+fn duration(
+    started: Option<jiff::Timestamp>,
+    ended: Option<jiff::Timestamp>,
+    theme: Theme,
+) -> Option<Line<'static>> {
+    let text = match (started?, ended) {
+        (started, Some(ended)) => {
+            format!(
+                "{}, took {}",
+                figure::time(started),
+                figure::duration(figure::seconds_since(started, ended))
+            )
+        }
+        (started, None) => figure::time(started),
+    };
+    Some(fact("started", text, theme))
+}

@@ -1,0 +1,255 @@
+//! `update`: from the model and what happened to the next model and what to do. Pure: no clock, no I/O.
+
+use std::time::Duration;
+
+use crossterm::event::KeyEvent;
+use jiff::Timestamp;
+use patterns_core::operation::{Operation, OperationState};
+use patterns_core::problem::Problem;
+use patterns_core::protocol::Request;
+use patterns_core::queue::QueueRole;
+use patterns_core::snapshot::Snapshot;
+
+use crate::action::{Key, contexts, lookup};
+use crate::effect::Effect;
+use crate::layer::Layer;
+use crate::message::Message;
+use crate::model::{BACKLOG_POINTS, Extent, Link, Model, Screen};
+use crate::refusal::refusal;
+use crate::{edit, figure, perform, reply};
+
+/// A notice that is no error is gone after this many seconds.
+const NOTICE_SECONDS: u64 = 5;
+
+/// Takes in what happened; what is to be done about it.
+pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
+    match message {
+        Message::Tick(now) => {
+            tick(model, now);
+            Vec::new()
+        }
+        Message::Key(event) => key(model, event),
+        Message::Paste(text) => {
+            if let Some(Layer::Form(form)) = model.layers.last_mut() {
+                edit::paste(form, &text);
+            }
+            Vec::new()
+        }
+        Message::Redraw => vec![Effect::Redraw],
+        Message::Connected(hello) => {
+            model.link = Link::Live;
+            if model.snapshot.is_some() {
+                model.inform(format!(
+                    "Connected again to daemon {} (process {})",
+                    hello.version, hello.pid
+                ));
+            }
+            model.failed.asking = false;
+            model.tasks.asking = false;
+            fetch(model)
+        }
+        Message::Snapshot(snapshot) => take(model, *snapshot),
+        Message::Lost { problem, retry_in } => {
+            lost(model, *problem, retry_in);
+            Vec::new()
+        }
+        Message::Replied(request, answer) => reply::take(model, request, *answer),
+        Message::Drawn(extent) => {
+            drawn(model, extent);
+            Vec::new()
+        }
+    }
+}
+
+/// What the shown screen needs from the daemon beyond the snapshot.
+pub fn fetch(model: &mut Model) -> Vec<Effect> {
+    if model.link != Link::Live || model.snapshot.is_none() {
+        return Vec::new();
+    }
+    match model.screen {
+        Screen::Failed if !model.failed.asking => {
+            model.failed.asking = true;
+            model.failed_of = model
+                .snapshot
+                .as_ref()
+                .map(dead_letters)
+                .unwrap_or_default();
+            vec![Effect::Send(Request::FailedList {
+                dead_letter_queue: None,
+                limit: None,
+            })]
+        }
+        Screen::Tasks if !model.tasks.asking => {
+            let Some(pattern) = model.shown_pattern().map(str::to_owned) else {
+                return Vec::new();
+            };
+            model.tasks.asking = true;
+            vec![Effect::Send(Request::TaskList {
+                pattern: Some(pattern),
+            })]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Asks for the failed events again when the queues hold others than they did at the last question.
+pub fn fetch_changed(model: &mut Model) -> Vec<Effect> {
+    let changed = model
+        .snapshot
+        .as_ref()
+        .is_some_and(|snapshot| dead_letters(snapshot) != model.failed_of);
+    if model.screen == Screen::Failed && changed {
+        fetch(model)
+    } else {
+        Vec::new()
+    }
+}
+
+/// What the mirror and the queues hold, queue by queue.
+fn dead_letters(snapshot: &Snapshot) -> Vec<(String, u64)> {
+    let queues = snapshot
+        .queues
+        .iter()
+        .filter(|queue| queue.role == QueueRole::DeadLetter);
+    queues
+        .flat_map(|queue| {
+            [
+                (queue.name.clone(), queue.mirrored.unwrap_or(0)),
+                (queue.name.clone(), queue.depth()),
+            ]
+        })
+        .collect()
+}
+
+fn key(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
+    let entry = Key::of(&event).and_then(|key| lookup(contexts(model), key));
+    match (entry, model.layers.last_mut()) {
+        (Some(entry), _) => match refusal(model, entry) {
+            None => perform::perform(model, entry.action),
+            Some(reason) => {
+                model.inform(reason);
+                Vec::new()
+            }
+        },
+        (None, Some(Layer::Form(form))) => {
+            edit::key(form, event);
+            Vec::new()
+        }
+        (None, _) => Vec::new(),
+    }
+}
+
+fn tick(model: &mut Model, now: Timestamp) {
+    let new_second = now.as_second() != model.now.as_second();
+    model.now = now;
+    model
+        .notices
+        .retain(|notice| notice.error || figure::seconds_since(notice.at, now) < NOTICE_SECONDS);
+    let Some(snapshot) = &model.snapshot else {
+        return;
+    };
+    if !new_second || model.link != Link::Live {
+        return;
+    }
+    model
+        .backlog
+        .retain(|name, _| snapshot.queue(name).is_some());
+    for queue in &snapshot.queues {
+        let points = model.backlog.entry(queue.name.clone()).or_default();
+        if points.len() == BACKLOG_POINTS {
+            points.pop_front();
+        }
+        points.push_back(queue.depth());
+    }
+}
+
+fn take(model: &mut Model, snapshot: Snapshot) -> Vec<Effect> {
+    model.link = Link::Live;
+    let first = model.snapshot.is_none();
+    for operation in &snapshot.operations {
+        let before = model
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.operation(operation.id()));
+        let ran = before.is_some_and(|before| !before.state().ended());
+        if ran && operation.state().ended() {
+            match summary(operation) {
+                Ok(text) => model.inform(text),
+                Err(problem) => model.complain(&problem),
+            }
+        }
+    }
+    model.snapshot = Some(snapshot);
+    let rows = model.rows();
+    model.row.settle(&rows);
+    let operations = model.operation_ids();
+    model.operation.settle(&operations);
+    if first {
+        fetch(model)
+    } else {
+        fetch_changed(model)
+    }
+}
+
+/// What an ended operation came to: good news, or a problem.
+fn summary(operation: &Operation) -> Result<String, Problem> {
+    let (what, why) = match operation {
+        Operation::Redrive(redrive) => {
+            let what = format!("Redrive of {}", redrive.dead_letter_queue);
+            if redrive.state == OperationState::Completed
+                && redrive.failed == 0
+                && redrive.in_doubt_count == 0
+            {
+                return Ok(format!(
+                    "{what} completed: {} to {}",
+                    figure::count(redrive.sent, "event"),
+                    redrive.target
+                ));
+            }
+            let mut why = format!(
+                "{} sent, {} failed, {} in doubt",
+                redrive.sent, redrive.failed, redrive.in_doubt_count
+            );
+            if let Some(error) = &redrive.error {
+                why = format!("{why}: {error}");
+            }
+            (what, why)
+        }
+        Operation::Burst(burst) => {
+            let what = format!("Burst on {}", burst.pattern);
+            if burst.state == OperationState::Completed && burst.failed == 0 && burst.shortfall == 0
+            {
+                let rate = figure::rate(burst.achieved_rate);
+                return Ok(format!(
+                    "{what} completed: {} at {rate}",
+                    figure::count(burst.sent, "task")
+                ));
+            }
+            (
+                what,
+                format!(
+                    "{} created, {} failed, {} not asked for in time",
+                    burst.sent, burst.failed, burst.shortfall
+                ),
+            )
+        }
+    };
+    let kind = patterns_core::problem::ProblemKind::Upstream;
+    Err(Problem::new(kind, what, why, "see Operations (4)"))
+}
+
+fn lost(model: &mut Model, problem: Problem, retry_in: Duration) {
+    let retry_at = model.now.checked_add(retry_in).unwrap_or(model.now);
+    model.link = Link::Lost { problem, retry_at };
+    model.failed.asking = false;
+    model.tasks.asking = false;
+}
+
+fn drawn(model: &mut Model, extent: Extent) {
+    model.extent = extent;
+    if let Some(Layer::Help { scroll } | Layer::Detail(crate::layer::Detail { scroll, .. })) =
+        model.layers.last_mut()
+    {
+        *scroll = (*scroll).min(extent.scroll_max);
+    }
+}

@@ -1,0 +1,10 @@
+//! What screens are made of. None of them knows the model.
+
+pub mod dialog;
+pub mod form;
+pub mod help;
+pub mod json;
+pub mod line;
+pub mod notice;
+pub mod spark;
+pub mod table;
