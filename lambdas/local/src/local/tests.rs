@@ -16,11 +16,15 @@ const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/sqs/aw
 
 async fn start() -> (Local, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let local = start_on(0, &directory).await.unwrap();
+    let local = start_with(0, &directory, Vec::new()).await.unwrap();
     (local, directory)
 }
 
-async fn start_on(port: u16, directory: &tempfile::TempDir) -> Result<Local, StartError> {
+async fn start_with(
+    port: u16,
+    directory: &tempfile::TempDir,
+    templates: Vec<(String, String)>,
+) -> Result<Local, StartError> {
     Local::start(Options {
         port,
         concurrency: 50,
@@ -28,7 +32,7 @@ async fn start_on(port: u16, directory: &tempfile::TempDir) -> Result<Local, Sta
         exec_command: Vec::new(),
         function_command: Vec::new(),
         work_dir: directory.path().to_owned(),
-        templates: Vec::new(),
+        templates,
     })
     .await
 }
@@ -76,7 +80,10 @@ async fn a_taken_port_says_what_to_do() {
         .unwrap()
         .parse()
         .unwrap();
-    let error = start_on(port, &directory).await.err().unwrap();
+    let error = start_with(port, &directory, Vec::new())
+        .await
+        .err()
+        .unwrap();
     assert_eq!(
         error.to_string(),
         format!(
@@ -84,7 +91,22 @@ async fn a_taken_port_says_what_to_do() {
         )
     );
     local.stop().await;
-    start_on(port, &directory).await.unwrap().stop().await;
+    let refused = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.kind(),
+        ErrorKind::ConnectionRefused,
+        "a stopped emulator gives the port back"
+    );
+}
+
+#[tokio::test]
+async fn a_template_that_is_not_right_names_its_stack() {
+    let directory = tempfile::tempdir().unwrap();
+    let templates = vec![("broken".to_owned(), "Resources: [".to_owned())];
+    let error = start_with(0, &directory, templates).await.err().unwrap();
+    assert!(error.to_string().starts_with("stack broken: "), "{error}");
 }
 
 #[tokio::test]
