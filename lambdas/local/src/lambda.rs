@@ -55,7 +55,7 @@ const IDLE_LIMIT: Duration = Duration::from_mins(5);
 const REAP_EVERY: Duration = Duration::from_secs(30);
 
 /// This many processes start at the same time; more would only slow each other down on a small machine.
-const STARTS: usize = 8;
+const STARTS: usize = 4;
 
 /// What the Lambda host is made of.
 pub struct LambdaParts {

@@ -4,7 +4,7 @@ use aws_sdk_lambda::error::ProvideErrorMetadata as _;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{FunctionCode, InvocationType, LogType, Runtime};
 use base64::Engine as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bench::{Bench, bootstrap, wait_until};
 
@@ -68,6 +68,48 @@ async fn a_new_configuration_retires_warm_environments() {
         || async move { !is_running(old) },
     )
     .await;
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_environment_finishes_its_work_before_it_retires() {
+    let bench = Bench::start().await;
+    bench.create("busy", 20).await;
+    let lambda = bench.lambda.clone();
+    let running = tokio::spawn(async move {
+        let payload = Blob::new(json!({"do": "hold"}).to_string());
+        let request = lambda.invoke().function_name("busy").payload(payload);
+        request.send().await.unwrap()
+    });
+    wait_until("it runs", || async { !bench.runs().is_empty() }).await;
+    let update = bench.lambda.update_function_configuration();
+    let update = update.function_name("busy");
+    update
+        .environment(bench.environment("second"))
+        .send()
+        .await
+        .unwrap();
+    bench.release();
+    let output = running.await.unwrap();
+    assert_eq!(output.function_error(), None);
+    let answer: Value = serde_json::from_slice(output.payload().unwrap().as_ref()).unwrap();
+    assert_eq!(answer["variable"], "first");
+    let old = answer["pid"].as_u64().unwrap();
+    wait_until("it has ended", || async move { !is_running(old) }).await;
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_died_while_idle_fails_no_invocation() {
+    let bench = Bench::start().await;
+    bench.create("idle", 10).await;
+    let (first, _) = bench.invoke("idle", json!({})).await;
+    let pid = i32::try_from(first["pid"].as_i64().unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let (second, error) = bench.invoke("idle", json!({})).await;
+    assert_eq!(error, None);
+    assert_ne!(second["pid"], first["pid"]);
     bench.local.stop().await;
 }
 
@@ -251,6 +293,10 @@ async fn what_aws_refuses_is_refused_by_the_same_name() {
         async move { request.payload(Blob::new(payload)).send().await }
     };
     let error = invoke(InvocationType::Event, vec![b' '; 1_048_577])
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some("RequestTooLargeException"));
+    let error = invoke(InvocationType::RequestResponse, vec![b' '; 6_291_457])
         .await
         .unwrap_err();
     assert_eq!(error.code(), Some("RequestTooLargeException"));

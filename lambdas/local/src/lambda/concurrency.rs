@@ -11,6 +11,10 @@ use super::function::Configuration;
 use super::{IDLE_LIMIT, Lambda, State, error};
 use crate::error::AwsError;
 
+/// Where others run the same function, an invocation waits so long for one of them to end before it starts a process of its own. AWS
+/// starts one at once; on a small machine a start costs more than many invocations, and a burst of starts stops everything.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// An invocation waits so long for its turn to start a process; then it starts one all the same, because whoever holds the turns
 /// may hang.
 const START_WAIT: Duration = Duration::from_secs(1);
@@ -20,7 +24,7 @@ pub(super) struct Slot {
     name: String,
     configuration: Arc<Configuration>,
     freed: Arc<Notify>,
-    _running: Arc<()>,
+    running: Arc<()>,
 }
 
 /// Why an invocation may not run now, in the words of `TooManyRequestsException` (AWS Lambda API reference, `Invoke`).
@@ -100,7 +104,7 @@ impl Lambda {
                 name: name.to_owned(),
                 configuration: function.configuration.clone(),
                 freed: function.freed.clone(),
-                _running: function.running.clone(),
+                running: function.running.clone(),
             };
             let account: u32 = state.functions.values().map(super::Function::in_use).sum();
             (slot, function.in_use(), account)
@@ -133,10 +137,17 @@ impl Lambda {
         }
     }
 
-    /// A warm environment, or else a new one. While others are starting, one that becomes free first is as good.
+    /// A warm environment, or else a new one. While we wait to start it, one that becomes free first is as good.
     pub(super) async fn environment(&self, slot: &Slot) -> Result<Environment, AwsError> {
         let starts = self.inner.starts.clone();
-        let turn = tokio::time::timeout(START_WAIT, starts.acquire_owned());
+        // The function itself and our slot hold one each.
+        let alone = Arc::strong_count(&slot.running) <= 2;
+        let turn = async move {
+            if !alone {
+                tokio::time::sleep(PATIENCE).await;
+            }
+            tokio::time::timeout(START_WAIT, starts.acquire_owned()).await
+        };
         tokio::pin!(turn);
         loop {
             let freed = slot.freed.notified();

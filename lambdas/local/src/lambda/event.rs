@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::environment::{Invocation, Reply};
 use super::event_config::{DEFAULT_EVENT_AGE, DEFAULT_RETRIES};
@@ -77,15 +76,16 @@ impl Lambda {
 
     /// Runs the function until it succeeds or its event is given up. `None` when there is no such function any more.
     async fn attempt(&self, name: &str, invocation: &Invocation) -> Option<End> {
-        let received = Instant::now();
+        let clock = &self.inner.parts.clock;
+        let received = clock.now();
+        let age = || clock.now().duration_since(received).unsigned_abs();
         let mut attempts = 0;
         let mut throttles = 0;
         let mut last = None;
         loop {
             // Asked each time: an operator may change them while events wait.
             let (limits, _) = self.settings(name)?;
-            let age = received.elapsed();
-            let step = if age >= limits.event_age {
+            let step = if age() >= limits.event_age {
                 Step::GiveUp(Condition::EventAgeExceeded)
             } else if self.is_shut(name)? {
                 // Reserved concurrency 0: straight to where failures end (same page).
@@ -103,17 +103,17 @@ impl Lambda {
                         attempts += 1;
                         throttles = 0;
                         last = Some(reply);
-                        retry::after_failure(attempts, received.elapsed(), limits)
+                        retry::after_failure(attempts, age(), limits)
                     }
                     Err(error) if error.code == error::THROTTLED || error.status >= 500 => {
                         throttles += 1;
-                        retry::after_throttle(throttles, received.elapsed(), limits)
+                        retry::after_throttle(throttles, age(), limits)
                     }
                     Err(_) => return None,
                 }
             };
             match step {
-                Step::Again(wait) => self.inner.parts.clock.sleep(wait).await,
+                Step::Again(wait) => clock.sleep(wait).await,
                 Step::GiveUp(condition) => {
                     return Some(End {
                         condition,
