@@ -23,8 +23,18 @@ fn a_missing_daemon_is_exit_code_3_within_a_second() {
         let started = Instant::now();
         let answer = one_shot(&socket, &args);
         assert_eq!(answer.code, 3, "{args:?}: {}", answer.json);
-        assert!(started.elapsed() < Duration::from_secs(5), "{args:?} does not wait for a daemon that is not there");
-        assert!(answer.json["fix"].as_str().unwrap().contains("patterns-daemon"), "{args:?} says what to do: {}", answer.json);
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "{args:?} does not wait for a daemon that is not there"
+        );
+        assert!(
+            answer.json["fix"]
+                .as_str()
+                .unwrap()
+                .contains("patterns-daemon"),
+            "{args:?} says what to do: {}",
+            answer.json
+        );
     }
 }
 
@@ -39,7 +49,10 @@ fn a_taken_port_is_named_with_the_way_out() {
         .unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(error.contains(&port) && error.contains("--port 0"), "{error}");
+    assert!(
+        error.contains(&port) && error.contains("--port 0"),
+        "{error}"
+    );
     assert!(output.stdout.is_empty());
 }
 
@@ -56,10 +69,20 @@ fn a_state_directory_that_cannot_be_written_starts_nothing() {
         .unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(error.contains(&inside.display().to_string()) && error.contains("nothing was started"), "{error}");
+    assert!(
+        error.contains(&inside.display().to_string()) && error.contains("nothing was started"),
+        "{error}"
+    );
 
     let output = Command::new(PROGRAM)
-        .args(["daemon", "--region", "us-east-1", "--endpoint-url", "http://127.0.0.1:9", "--state-dir"])
+        .args([
+            "daemon",
+            "--region",
+            "us-east-1",
+            "--endpoint-url",
+            "http://127.0.0.1:9",
+            "--state-dir",
+        ])
         .arg(&inside)
         .arg("--socket")
         .arg(file.path().with_extension("sock"))
@@ -91,15 +114,34 @@ async fn requests_that_a_web_page_could_send_are_refused() {
     assert_eq!(signed().send().await.unwrap().status(), 200);
     let unsigned = call().send().await.unwrap();
     assert_eq!(unsigned.status(), 403);
-    assert!(unsigned.text().await.unwrap().contains("MissingAuthenticationToken"));
-    for (header, value) in [("origin", "https://example.com"), ("origin", "null"), ("host", "evil.example")] {
+    assert!(
+        unsigned
+            .text()
+            .await
+            .unwrap()
+            .contains("MissingAuthenticationToken")
+    );
+    for (header, value) in [
+        ("origin", "https://example.com"),
+        ("origin", "null"),
+        ("host", "evil.example"),
+    ] {
         let answer = signed().header(header, value).send().await.unwrap();
         assert_eq!(answer.status(), 403, "{header}: {value}");
     }
     // The HTTP APIs are public as on AWS, but not to web pages.
     let tasks = format!("{}/tasks", world.api("internal-handoff"));
     assert_eq!(client.get(&tasks).send().await.unwrap().status(), 200);
-    assert_eq!(client.get(&tasks).header("origin", "https://example.com").send().await.unwrap().status(), 403);
+    assert_eq!(
+        client
+            .get(&tasks)
+            .header("origin", "https://example.com")
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        403
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,14 +153,36 @@ async fn a_task_that_is_not_valid_is_refused_with_its_field() {
             assert_eq!(status, 400, "{answer}");
             assert_eq!(answer["fields"][0]["field"], "title", "{answer}");
         }
-        let (status, answer) = world.post_task(pattern, &json!({"title": "x", "isComplete": "true"})).await;
+        let (status, answer) = world
+            .post_task(pattern, &json!({"title": "x", "isComplete": "true"}))
+            .await;
         assert_eq!(status, 400);
-        assert!(answer["message"].as_str().unwrap().contains("isComplete"), "{answer}");
+        assert!(
+            answer["message"].as_str().unwrap().contains("isComplete"),
+            "{answer}"
+        );
     }
-    let refused = world.command(&["task", "create", "--pattern", "queue-leveling", "--title", ""]);
+    let refused = world.command(&[
+        "task",
+        "create",
+        "--pattern",
+        "queue-leveling",
+        "--title",
+        "",
+    ]);
     assert_eq!(refused.code, 2, "{}", refused.json);
-    assert!(refused.json.to_string().contains("title"), "{}", refused.json);
-    assert_eq!(world.command(&["task", "list", "--pattern", "queue-leveling"]).json, json!([]), "nothing was stored");
+    assert!(
+        refused.json.to_string().contains("title"),
+        "{}",
+        refused.json
+    );
+    assert_eq!(
+        world
+            .command(&["task", "list", "--pattern", "queue-leveling"])
+            .json,
+        json!([]),
+        "nothing was stored"
+    );
 }
 
 /// A message full of escape codes is shown as marks and leaves the terminal alone.
@@ -127,17 +191,35 @@ async fn hostile_text_is_shown_as_visible_marks() {
     const DLQ: &str = "queue-leveling-notifications-dlq";
     let world = World::start();
     let sqs = aws_sdk_sqs::Client::new(&world.sdk());
-    let url = sqs.get_queue_url().queue_name(DLQ).send().await.unwrap().queue_url.unwrap();
+    let url = sqs
+        .get_queue_url()
+        .queue_name(DLQ)
+        .send()
+        .await
+        .unwrap()
+        .queue_url
+        .unwrap();
     // SQS refuses most control characters in a body itself; inside JSON they arrive escaped.
     let body = r#"{"note":"\u001b[2J\u001b]0;owned\u0007 \u202egnp.exe\u200b end-of-note"}"#;
-    sqs.send_message().queue_url(&url).message_body(body).send().await.unwrap();
+    sqs.send_message()
+        .queue_url(&url)
+        .message_body(body)
+        .send()
+        .await
+        .unwrap();
     let id = eventually("the event is mirrored", async || {
-        world.command(&["failed", "list", DLQ]).json["events"][0]["id"].as_str().map(str::to_owned)
+        world.command(&["failed", "list", DLQ]).json["events"][0]["id"]
+            .as_str()
+            .map(str::to_owned)
     })
     .await;
 
     let shown = world.command(&["failed", "show", &id]).json;
-    assert_eq!(shown["payload"]["note"], "\u{1b}[2J\u{1b}]0;owned\u{7} \u{202e}gnp.exe\u{200b} end-of-note", "a script gets the text as it is");
+    assert_eq!(
+        shown["payload"]["note"],
+        "\u{1b}[2J\u{1b}]0;owned\u{7} \u{202e}gnp.exe\u{200b} end-of-note",
+        "a script gets the text as it is"
+    );
 
     let mut dashboard = Dashboard::open(&world.socket, 140, 45);
     dashboard.wait_for("Overview").await;
@@ -154,7 +236,13 @@ fn nothing_outlives_a_parent_that_was_killed() {
     runtime.block_on(async {
         let world = World::start();
         // A function environment, warm and idle.
-        assert_eq!(world.post_task("internal-handoff", &json!({"title": "x"})).await.0, 201);
+        assert_eq!(
+            world
+                .post_task("internal-handoff", &json!({"title": "x"}))
+                .await
+                .0,
+            201
+        );
         let family = descendants(world.pid());
         assert!(family.len() >= 2, "a daemon and a function: {family:?}");
         crate::world::signal(world.pid(), rustix::process::Signal::KILL);
@@ -172,7 +260,10 @@ fn descendants(pid: u32) -> Vec<u32> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|child| stat(*child).is_some_and(|(_, parent)| parent == pid))
         .collect();
-    children.iter().flat_map(|child| std::iter::once(*child).chain(descendants(*child))).collect()
+    children
+        .iter()
+        .flat_map(|child| std::iter::once(*child).chain(descendants(*child)))
+        .collect()
 }
 
 fn is_running(pid: u32) -> bool {

@@ -31,7 +31,7 @@ impl Dashboard {
         command.arg(socket);
         command.env("TERM", "xterm-256color");
         let child = pty.slave.spawn_command(command).unwrap();
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let screen = Arc::new(Mutex::new(parser(columns, rows)));
         let mut output = pty.master.try_clone_reader().unwrap();
         let drawn = Arc::clone(&screen);
         std::thread::spawn(move || {
@@ -71,7 +71,10 @@ impl Dashboard {
 
     /// Waits until `wanted` is somewhere on the screen.
     pub async fn wait_for(&self, wanted: &str) -> String {
-        self.wait_until(&format!("{wanted:?} on the screen"), |text| text.contains(wanted)).await
+        self.wait_until(&format!("{wanted:?} on the screen"), |text| {
+            text.contains(wanted)
+        })
+        .await
     }
 
     /// Whether the program is in the alternate screen, which it must leave at its end.
@@ -81,7 +84,7 @@ impl Dashboard {
 
     /// Gives the terminal another size.
     pub fn resize(&self, columns: u16, rows: u16) {
-        self.screen.lock().unwrap().screen_mut().set_size(rows, columns);
+        *self.screen.lock().unwrap() = parser(columns, rows);
         let size = PtySize {
             rows,
             cols: columns,
@@ -98,8 +101,15 @@ impl Dashboard {
 
     /// How it ended, once it has.
     pub async fn ended(&mut self) -> ExitStatus {
-        eventually("the dashboard's end", async || self.child.try_wait().unwrap()).await
+        eventually("the dashboard's end", async || {
+            self.child.try_wait().unwrap()
+        })
+        .await
     }
+}
+
+fn parser(columns: u16, rows: u16) -> vt100::Parser {
+    vt100::Parser::new(rows.try_into().unwrap(), columns.try_into().unwrap(), 0)
 }
 
 impl Drop for Dashboard {

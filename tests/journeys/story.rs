@@ -19,24 +19,49 @@ const QUEUE_CONSUMER: &str = "queue-leveling-send-notification";
 async fn a_task_is_notified_once_in_both_stacks() {
     let world = World::start();
     for pattern in ["internal-handoff", "queue-leveling"] {
-        let (status, task) = world.post_task(pattern, &json!({"title": "Write the report"})).await;
+        let (status, task) = world
+            .post_task(pattern, &json!({"title": "Write the report"}))
+            .await;
         assert_eq!(status, 201, "{task}");
         let id = task["id"].as_str().unwrap();
         let delivery = format!("DELIVERY#task_created-{id}");
         eventually("the delivery", async || {
-            world.deliveries(pattern).await.contains(&(delivery.clone(), "DELIVERED".to_owned(), 1)).then_some(())
+            world
+                .deliveries(pattern)
+                .await
+                .contains(&(delivery.clone(), "DELIVERED".to_owned(), 1))
+                .then_some(())
         })
         .await;
 
-        let created = world.command(&["task", "create", "--pattern", pattern, "--title", "From the command line"]);
+        let created = world.command(&[
+            "task",
+            "create",
+            "--pattern",
+            pattern,
+            "--title",
+            "From the command line",
+        ]);
         assert_eq!(created.code, 0, "{}", created.json);
         let listed = world.command(&["task", "list", "--pattern", pattern]).json;
-        let titles: Vec<_> = listed.as_array().unwrap().iter().map(|task| task["title"].as_str().unwrap()).collect();
-        assert_eq!(titles, ["From the command line", "Write the report"], "newest first");
+        let titles: Vec<_> = listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|task| task["title"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            titles,
+            ["From the command line", "Write the report"],
+            "newest first"
+        );
         eventually("both deliveries, each once", async || {
             let deliveries = world.deliveries(pattern).await;
-            (deliveries.len() == 2 && deliveries.iter().all(|(_, status, attempts)| status == "DELIVERED" && *attempts == 1))
-                .then_some(())
+            (deliveries.len() == 2
+                && deliveries
+                    .iter()
+                    .all(|(_, status, attempts)| status == "DELIVERED" && *attempts == 1))
+            .then_some(())
         })
         .await;
     }
@@ -50,7 +75,7 @@ async fn failed_events_come_back_with_one_key() {
     let mut dashboard = Dashboard::open(&world.socket, 140, 45);
     dashboard.wait_for(QUEUE_FAILURES).await;
     for consumer in [HANDOFF_CONSUMER, QUEUE_CONSUMER] {
-        on_overview_row(&mut dashboard, consumer, "x", "break").await;
+        on_overview_row(&mut dashboard, consumer, "x", "Break").await;
         eventually("the function is broken", async || {
             (function(&world, consumer)["delivery_fail_rate"] == "1").then_some(())
         })
@@ -65,7 +90,9 @@ async fn failed_events_come_back_with_one_key() {
     dashboard.wait_for("Typed in the dashboard").await;
     for number in 0..3 {
         for pattern in ["internal-handoff", "queue-leveling"] {
-            let (status, _) = world.post_task(pattern, &json!({"title": format!("task {number}")})).await;
+            let (status, _) = world
+                .post_task(pattern, &json!({"title": format!("task {number}")}))
+                .await;
             assert_eq!(status, 201, "the answer does not wait for the delivery");
         }
     }
@@ -76,12 +103,26 @@ async fn failed_events_come_back_with_one_key() {
     .await;
     for event in failed["events"].as_array().unwrap() {
         assert_eq!(event["receive_count"], 3, "three attempts: {event}");
-        let shown = world.command(&["failed", "show", event["id"].as_str().unwrap()]).json;
-        assert_eq!(shown["payload"]["action"], "task_created", "the original event: {shown}");
+        let shown = world
+            .command(&["failed", "show", event["id"].as_str().unwrap()])
+            .json;
+        assert_eq!(
+            shown["payload"]["action"], "task_created",
+            "the original event: {shown}"
+        );
         if event["dead_letter_queue"] == HANDOFF_FAILURES {
-            assert_eq!(event["origin"], json!({"kind": "function", "name": HANDOFF_CONSUMER}));
+            assert_eq!(
+                event["origin"],
+                json!({"kind": "function", "name": HANDOFF_CONSUMER})
+            );
             assert_eq!(event["error_type"], "TransientDelivery");
-            assert!(event["error_message"].as_str().unwrap().contains("DELIVERY_FAIL_RATE"), "{event}");
+            assert!(
+                event["error_message"]
+                    .as_str()
+                    .unwrap()
+                    .contains("DELIVERY_FAIL_RATE"),
+                "{event}"
+            );
         } else {
             assert_eq!(event["dead_letter_queue"], QUEUE_FAILURES);
             assert_eq!(event["origin"], json!({"kind": "queue", "name": QUEUE}));
@@ -94,26 +135,33 @@ async fn failed_events_come_back_with_one_key() {
     dashboard.wait_for("TransientDelivery").await;
     dashboard.press("1");
     for consumer in [HANDOFF_CONSUMER, QUEUE_CONSUMER] {
-        on_overview_row(&mut dashboard, consumer, "x", "heal").await;
+        on_overview_row(&mut dashboard, consumer, "x", "Heal").await;
         eventually("the function is healed", async || {
             (function(&world, consumer)["delivery_fail_rate"] == "0").then_some(())
         })
         .await;
     }
     for queue in [QUEUE_FAILURES, HANDOFF_FAILURES] {
-        on_overview_row(&mut dashboard, queue, "r", "redrive").await;
+        on_overview_row(&mut dashboard, queue, "r", "Redrive").await;
     }
     eventually("both dead-letter queues are empty", async || {
-        (world.depth(QUEUE_FAILURES) == Some(0) && world.depth(HANDOFF_FAILURES) == Some(0)).then_some(())
+        (world.depth(QUEUE_FAILURES) == Some(0) && world.depth(HANDOFF_FAILURES) == Some(0))
+            .then_some(())
     })
     .await;
     for pattern in ["internal-handoff", "queue-leveling"] {
         eventually("everything is delivered", async || {
-            world.deliveries(pattern).await.iter().all(|(_, status, _)| status == "DELIVERED").then_some(())
+            world
+                .deliveries(pattern)
+                .await
+                .iter()
+                .all(|(_, status, _)| status == "DELIVERED")
+                .then_some(())
         })
         .await;
     }
-    let deliveries = world.deliveries("internal-handoff").await.len() + world.deliveries("queue-leveling").await.len();
+    let deliveries = world.deliveries("internal-handoff").await.len()
+        + world.deliveries("queue-leveling").await.len();
     assert_eq!(deliveries, 7, "one entry for each task");
     for operation in world.status()["operations"].as_array().unwrap() {
         assert_eq!(operation["state"], "completed", "{operation}");
@@ -124,7 +172,10 @@ async fn failed_events_come_back_with_one_key() {
     dashboard.wait_for("completed").await;
     dashboard.press("q");
     assert!(dashboard.ended().await.success());
-    assert!(!dashboard.in_alternate_screen(), "the terminal is given back");
+    assert!(
+        !dashboard.in_alternate_screen(),
+        "the terminal is given back"
+    );
     assert!(world.stop().success());
 }
 
@@ -136,7 +187,14 @@ async fn a_killed_daemon_finishes_its_redrive() {
     let sqs = aws_sdk_sqs::Client::new(&world.sdk());
     // The consumer must not empty the source queue while it is counted.
     pause_consumer(&world).await;
-    let dlq = sqs.get_queue_url().queue_name(QUEUE_FAILURES).send().await.unwrap().queue_url.unwrap();
+    let dlq = sqs
+        .get_queue_url()
+        .queue_name(QUEUE_FAILURES)
+        .send()
+        .await
+        .unwrap()
+        .queue_url
+        .unwrap();
     for batch in (0..MESSAGES).collect::<Vec<_>>().chunks(10) {
         let entries = batch.iter().map(|number| {
             SendMessageBatchRequestEntry::builder()
@@ -145,7 +203,13 @@ async fn a_killed_daemon_finishes_its_redrive() {
                 .build()
                 .unwrap()
         });
-        let sent = sqs.send_message_batch().queue_url(&dlq).set_entries(Some(entries.collect())).send().await.unwrap();
+        let sent = sqs
+            .send_message_batch()
+            .queue_url(&dlq)
+            .set_entries(Some(entries.collect()))
+            .send()
+            .await
+            .unwrap();
         assert!(sent.failed().is_empty());
     }
     eventually("the dead letters are seen", async || {
@@ -176,7 +240,10 @@ async fn a_killed_daemon_finishes_its_redrive() {
     bodies.sort();
     bodies.dedup();
     assert_eq!(bodies.len() as u64, MESSAGES, "none lost");
-    assert!(received - MESSAGES <= ended["in_doubt_count"].as_u64().unwrap(), "duplicates are among those in doubt: {ended}");
+    assert!(
+        received - MESSAGES <= ended["in_doubt_count"].as_u64().unwrap(),
+        "duplicates are among those in doubt: {ended}"
+    );
     assert_eq!(world.depth(QUEUE_FAILURES), Some(0));
     assert!(world.stop().success());
 }
@@ -186,23 +253,46 @@ async fn a_burst_makes_the_backlog_rise_and_fall() {
     let world = World::start();
     let mut dashboard = Dashboard::open(&world.socket, 140, 45);
     dashboard.wait_for(QUEUE).await;
-    let burst = world.command(&["burst", "--pattern", "queue-leveling", "--rate", "100", "--count", "500", "--yes"]);
+    let burst = world.command(&[
+        "burst",
+        "--pattern",
+        "queue-leveling",
+        "--rate",
+        "100",
+        "--count",
+        "500",
+        "--yes",
+    ]);
     assert_eq!(burst.code, 0, "{}", burst.json);
     let id = burst.json["operation_id"].as_str().unwrap();
-    let highest = eventually("the backlog rises", async || world.queue(QUEUE, "visible").filter(|visible| *visible >= 20)).await;
-    eventually("the backlog falls to nothing", async || (world.depth(QUEUE) == Some(0)).then_some(())).await;
+    let highest = eventually("the backlog rises", async || {
+        world
+            .queue(QUEUE, "visible")
+            .filter(|visible| *visible >= 20)
+    })
+    .await;
+    eventually("the backlog falls to nothing", async || {
+        (world.depth(QUEUE) == Some(0)).then_some(())
+    })
+    .await;
     let ended = eventually("the burst's end", async || {
         let status = world.status();
         let operation = find(&status["operations"], "operation_id", id)?.clone();
         (operation["state"] == "completed").then_some(operation)
     })
     .await;
-    let sum: u64 = ["sent", "failed", "shortfall"].iter().map(|part| ended[*part].as_u64().unwrap()).sum();
+    let sum: u64 = ["sent", "failed", "shortfall"]
+        .iter()
+        .map(|part| ended[*part].as_u64().unwrap())
+        .sum();
     assert_eq!(sum, 500, "every task is accounted for: {ended}");
     assert!(highest <= 500);
     eventually("each created task is delivered once", async || {
         let deliveries = world.deliveries("queue-leveling").await;
-        let delivered = deliveries.iter().filter(|(_, status, _)| status == "DELIVERED").count() as u64;
+        let delivered = deliveries
+            .iter()
+            .filter(|(_, status, _)| status == "DELIVERED")
+            .count() as u64;
         (delivered == ended["sent"].as_u64().unwrap()).then_some(())
     })
     .await;
@@ -211,21 +301,60 @@ async fn a_burst_makes_the_backlog_rise_and_fall() {
     assert!(world.stop().success());
 }
 
-/// Moves the cursor of the overview down to the row of `name`, presses `key` there, and commits what the confirm layer
-/// proposes once it names both.
+/// Moves the cursor of the overview to the row of `name`, presses `key` there, and commits the proposal, which must hold `verb`.
 async fn on_overview_row(dashboard: &mut Dashboard, name: &str, key: &str, verb: &str) {
-    let _ = (&dashboard, name, key, verb);
-    todo!("depends on the overview's marks")
+    dashboard.press("1g");
+    dashboard.wait_for(name).await;
+    for row in 0.. {
+        let here = dashboard
+            .wait_until("the cursor", |text| {
+                text.lines().any(|line| line.starts_with('▸'))
+            })
+            .await;
+        let cursor = here.lines().find(|line| line.starts_with('▸')).unwrap();
+        if cursor.split_whitespace().any(|word| word == name) {
+            break;
+        }
+        assert!(row < 50, "no row of {name}: {here}");
+        dashboard.press("j");
+        let cursor = cursor.split_whitespace().nth(2).unwrap().to_owned();
+        dashboard
+            .wait_until("the next row", |text| {
+                text.lines().any(|line| {
+                    line.starts_with('▸') && !line.split_whitespace().any(|word| word == cursor)
+                })
+            })
+            .await;
+    }
+    dashboard.press(key);
+    dashboard
+        .wait_until(&format!("a proposal to {verb} {name}"), |text| {
+            text.contains(verb) && text.contains("Enter")
+        })
+        .await;
+    dashboard.press("\r");
 }
 
 fn function(world: &World, name: &str) -> Value {
-    find(&world.status()["functions"], "name", name).cloned().unwrap_or_default()
+    find(&world.status()["functions"], "name", name)
+        .cloned()
+        .unwrap_or_default()
 }
 
 async fn daemon_pid(world: &World) -> u32 {
     eventually("the daemon answers", async || {
-        let client = reqwest::Client::builder().unix_socket(world.socket.as_path()).build().unwrap();
-        let hello: Value = client.get("http://daemon/v1/hello").send().await.ok()?.json().await.ok()?;
+        let client = reqwest::Client::builder()
+            .unix_socket(world.socket.as_path())
+            .build()
+            .unwrap();
+        let hello: Value = client
+            .get("http://daemon/v1/hello")
+            .send()
+            .await
+            .ok()?
+            .json()
+            .await
+            .ok()?;
         hello["pid"].as_u64()
     })
     .await
@@ -235,24 +364,53 @@ async fn daemon_pid(world: &World) -> u32 {
 
 async fn pause_consumer(world: &World) {
     let lambda = aws_sdk_lambda::Client::new(&world.sdk());
-    let mappings = lambda.list_event_source_mappings().function_name(QUEUE_CONSUMER).send().await.unwrap();
+    let mappings = lambda
+        .list_event_source_mappings()
+        .function_name(QUEUE_CONSUMER)
+        .send()
+        .await
+        .unwrap();
     for mapping in mappings.event_source_mappings() {
-        lambda.update_event_source_mapping().uuid(mapping.uuid().unwrap()).enabled(false).send().await.unwrap();
+        lambda
+            .update_event_source_mapping()
+            .uuid(mapping.uuid().unwrap())
+            .enabled(false)
+            .send()
+            .await
+            .unwrap();
     }
 }
 
 /// Receives and deletes everything in a queue that nobody else uses.
 async fn drain(sqs: &aws_sdk_sqs::Client, queue: &str) -> Vec<String> {
-    let url = sqs.get_queue_url().queue_name(queue).send().await.unwrap().queue_url.unwrap();
+    let url = sqs
+        .get_queue_url()
+        .queue_name(queue)
+        .send()
+        .await
+        .unwrap()
+        .queue_url
+        .unwrap();
     let mut bodies = Vec::new();
     loop {
-        let received = sqs.receive_message().queue_url(&url).max_number_of_messages(10).send().await.unwrap();
+        let received = sqs
+            .receive_message()
+            .queue_url(&url)
+            .max_number_of_messages(10)
+            .send()
+            .await
+            .unwrap();
         if received.messages().is_empty() {
             return bodies;
         }
         for message in received.messages() {
             bodies.push(message.body().unwrap().to_owned());
-            sqs.delete_message().queue_url(&url).receipt_handle(message.receipt_handle().unwrap()).send().await.unwrap();
+            sqs.delete_message()
+                .queue_url(&url)
+                .receipt_handle(message.receipt_handle().unwrap())
+                .send()
+                .await
+                .unwrap();
         }
     }
 }

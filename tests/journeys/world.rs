@@ -42,8 +42,11 @@ impl World {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: not ready: {line:?}"));
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let ready: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|error| panic!("{error}: not ready: {line:?}"));
         assert_eq!(ready["ready"], true);
         Self {
             child,
@@ -67,7 +70,12 @@ impl World {
     /// The daemon's snapshot, as `status --json` prints it.
     pub fn status(&self) -> Value {
         let answer = self.command(&["status"]);
-        assert!(matches!(answer.code, 0 | 4), "status ended with {}: {}", answer.code, answer.json);
+        assert!(
+            matches!(answer.code, 0 | 4),
+            "status ended with {}: {}",
+            answer.code,
+            answer.json
+        );
         answer.json
     }
 
@@ -80,7 +88,10 @@ impl World {
     pub fn depth(&self, name: &str) -> Option<u64> {
         let status = self.status();
         let queue = find(&status["queues"], "name", name)?;
-        ["visible", "in_flight", "delayed"].iter().map(|figure| queue[*figure].as_u64()).sum()
+        ["visible", "in_flight", "delayed"]
+            .iter()
+            .map(|figure| queue[*figure].as_u64())
+            .sum()
     }
 
     /// Clients of the emulator.
@@ -185,7 +196,11 @@ pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Optio
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(started.elapsed() < PATIENCE, "not within {} s: {what}", PATIENCE.as_secs());
+        assert!(
+            started.elapsed() < PATIENCE,
+            "not within {} s: {what}",
+            PATIENCE.as_secs()
+        );
         // The pause between two looks at a condition that is outside this process.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

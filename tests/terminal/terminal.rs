@@ -9,7 +9,9 @@ use crate::world::signal;
 async fn lonely(columns: u16, rows: u16) -> (tempfile::TempDir, Dashboard) {
     let dir = tempfile::tempdir().unwrap();
     let dashboard = Dashboard::open(&dir.path().join("nobody.sock"), columns, rows);
-    dashboard.wait_until("the alternate screen", |_| dashboard.in_alternate_screen()).await;
+    dashboard
+        .wait_until("the alternate screen", |_| dashboard.in_alternate_screen())
+        .await;
     (dir, dashboard)
 }
 
@@ -17,7 +19,10 @@ async fn lonely(columns: u16, rows: u16) -> (tempfile::TempDir, Dashboard) {
 async fn a_missing_daemon_is_explained_with_the_command_that_starts_it() {
     let (_dir, mut dashboard) = lonely(100, 30).await;
     let text = dashboard.wait_for("nobody.sock").await;
-    assert!(text.contains("patterns-daemon") && text.contains("cargo run --release"), "{text}");
+    assert!(
+        text.contains("patterns-daemon") && text.contains("cargo run --release"),
+        "{text}"
+    );
     dashboard.press("q");
     assert!(dashboard.ended().await.success());
 }
@@ -32,7 +37,9 @@ async fn the_terminal_is_given_back() {
             _ => signal(dashboard.pid(), Signal::HUP),
         }
         dashboard.ended().await;
-        dashboard.wait_until(end, |_| !dashboard.in_alternate_screen()).await;
+        dashboard
+            .wait_until(end, |_| !dashboard.in_alternate_screen())
+            .await;
     }
 }
 

@@ -6,6 +6,8 @@
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
+use rustix::process::Signal;
+
 mod program;
 
 fn main() -> ExitCode {
@@ -35,17 +37,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// `exec --parent PID -- PROGRAM ARGS…`
+/// `exec --parent PID -- PROGRAM ARGS…`: PROGRAM is killed when its parent dies; `--terminate PID` asks it to end instead.
 fn exec(args: &[OsString]) -> ExitCode {
-    const USAGE: &str =
-        "exec --parent PID -- PROGRAM ARGS…: becomes PROGRAM, which then ends when its parent does";
+    const USAGE: &str = "exec --parent|--terminate PID -- PROGRAM ARGS…: becomes PROGRAM, which then ends when PID does";
     let [flag, parent, dashes, program, arguments @ ..] = args else {
         return usage(USAGE);
     };
-    let parent = parent.to_str().and_then(|pid| pid.parse().ok());
-    match parent {
-        Some(parent) if flag == OsStr::new("--parent") && dashes == OsStr::new("--") => {
-            let error = patterns_local::process::exec(parent, program, arguments);
+    let signal = match flag.to_str() {
+        Some("--parent") => Signal::KILL,
+        Some("--terminate") => Signal::TERM,
+        _ => return usage(USAGE),
+    };
+    match parent.to_str().and_then(|pid| pid.parse().ok()) {
+        Some(parent) if dashes == OsStr::new("--") => {
+            let error = patterns_local::process::exec(parent, signal, program, arguments);
             eprintln!("cannot start {}: {error}", program.display());
             ExitCode::FAILURE
         }

@@ -11,13 +11,13 @@ use std::process::ExitStatus;
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
 
-/// The exec step: asks to be killed when `parent` dies, then becomes `program`. Returns only if that failed.
+/// The exec step: asks for `signal` when `parent` dies, then becomes `program`. Returns only if that failed.
 ///
 /// The signal is sent when the *thread* that started us ends, so children are started from tokio's worker threads, which live as
 /// long as the runtime, and never from its blocking threads, which do not.
 #[must_use = "it returns only when the program could not be started"]
-pub fn exec(parent: u32, program: &OsStr, arguments: &[OsString]) -> io::Error {
-    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+pub fn exec(parent: u32, signal: Signal, program: &OsStr, arguments: &[OsString]) -> io::Error {
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(signal)) {
         return error.into();
     }
     // A parent that died before the line above can no longer send the signal: do not become an orphan.

@@ -96,9 +96,10 @@ async fn local_stack(flags: Flags) -> Result<()> {
         .socket
         .clone()
         .unwrap_or_else(|| place.path().join("daemon.sock"));
-    let mut daemon = match flags.no_daemon {
-        true => None,
-        false => Some(start_daemon(&program, &place, &local, &socket, with_dashboard).await),
+    let mut daemon = if flags.no_daemon {
+        None
+    } else {
+        Some(start_daemon(&program, &place, &local, &socket, with_dashboard).await)
     }
     .transpose();
     let outcome = match &mut daemon {
@@ -195,7 +196,7 @@ fn options(flags: &Flags, program: &Path, place: &Place) -> Options {
         port: flags.port,
         concurrency: flags.concurrency,
         retry_waits: if flags.aws_delays {
-            [Duration::from_secs(60), Duration::from_secs(120)]
+            [Duration::from_mins(1), Duration::from_mins(2)]
         } else {
             [Duration::from_secs(1), Duration::from_secs(2)]
         },

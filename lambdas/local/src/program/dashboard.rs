@@ -9,7 +9,10 @@ use tokio::process::Command;
 
 /// Runs the dashboard until the operator leaves it.
 pub async fn run(program: &Path, socket: &Path) -> Result<()> {
+    // Asked to end when we are killed, not killed itself: it must give the terminal back.
     let mut child = Command::new(program)
+        .args(["exec", "--terminate", &std::process::id().to_string(), "--"])
+        .arg(program)
         .arg("tui")
         .arg("--socket")
         .arg(socket)
