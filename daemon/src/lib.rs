@@ -1,1 +1,226 @@
-//! x
+//! Watches the queues, dead-letter queues and functions of an AWS account, mirrors failed events, and carries out redrives
+//! and bursts. It owns the state: whoever looks or asks does so through its Unix socket, and may leave at any time.
+//!
+//! ```text
+//! AWS ── aws/ ──> watch ──readings──> state ──snapshot──> api ──> dashboard
+//!           \                          ^                   |
+//!            \── mirror, redrive ──────┴──── command <─────┘
+//!                          └─ ledger
+//! ```
+//!
+//! - `aws`: the only folder that speaks to AWS; `watch`: when to ask; `state`: the one writer of the snapshot
+//! - `topology`, `origin`: which failures go where, and where an event failed
+//! - `mirror`: a copy of what dead-letter queues hold; `claim`: who may receive from them
+//! - `plan`, `redrive`, `ledger`: from a selection to events processed again, exactly accounted for
+//! - `burst`, `tasks`, `delivery`, `pattern`: load, tasks, and rehearsed outages of our pattern stacks
+//! - `command`, `replies`, `api`, `socket`, `systemd`: how the daemon is asked, started and stopped
+//! - `database`: one SQLite file, one connection, one thread, group commit; `lock`: files that one process holds
+
+mod api;
+mod aws;
+mod burst;
+mod claim;
+mod cli;
+mod command;
+mod database;
+mod delivery;
+mod ledger;
+mod letter;
+mod lock;
+mod mirror;
+mod origin;
+mod pattern;
+mod plan;
+mod redrive;
+mod replies;
+mod socket;
+mod state;
+mod systemd;
+mod tasks;
+mod topology;
+mod watch;
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use patterns_core::config::Config;
+use patterns_core::problem::{Problem, ProblemKind};
+use patterns_core::protocol::{Hello, PROTOCOL};
+use patterns_core::snapshot::Snapshot;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use aws::Aws;
+use claim::Claims;
+use command::Commands;
+use ledger::Ledger;
+use lock::NotOurs;
+use mirror::store::Store;
+use mirror::{Keeper, Mirror};
+use pattern::Patterns;
+use redrive::Engine;
+use state::State;
+use watch::Watch;
+
+pub use cli::cli;
+
+/// Batches under way may finish for this long once the daemon is asked to stop.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// What the daemon is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configuration, flags already in it.
+    pub config: Config,
+    /// Where the databases are.
+    pub state_dir: PathBuf,
+}
+
+/// Runs the daemon on `listener` until `shutdown`, then lets the batches under way finish.
+pub async fn run(
+    settings: Settings,
+    listener: UnixListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Problem> {
+    let Settings { config, state_dir } = settings;
+    let _lock = claim(&state_dir)?;
+    let aws = Aws::connect(&config).await?;
+    let ledger = Ledger::open(&state_dir).map_err(|error| ledger::disk(&error))?;
+    let instance = config.instance.clone().unwrap_or_default();
+    let endpoint = aws.endpoint_url.clone().unwrap_or_default();
+    let world = format!("{} {endpoint} {instance}", aws.region);
+    let store = Store::open(&state_dir, world).await.map_err(mirror::disk)?;
+    let patterns = Patterns::new(&config.patterns)?;
+    let state = State::start(Snapshot {
+        endpoint_url: aws.endpoint_url.clone(),
+        read_only: config.read_only,
+        patterns: config.patterns.keys().cloned().collect(),
+        ..state::beginning(&aws.region)
+    });
+    let stop = CancellationToken::new();
+    let tracker = TaskTracker::new();
+    let claims = Claims::default();
+    let mirror = Mirror::start(
+        store,
+        Keeper {
+            aws: aws.clone(),
+            claims: claims.clone(),
+            state: state.clone(),
+            stop: stop.clone(),
+            tracker: tracker.clone(),
+        },
+    );
+    let watch = Watch {
+        aws: aws.clone(),
+        claims: claims.clone(),
+        mirror: mirror.clone(),
+        state: state.clone(),
+        refresh: tokio::sync::watch::Sender::new(()),
+    };
+    watch.start(&config.watch, &stop, &tracker);
+    let engine = Engine {
+        aws: aws.clone(),
+        ledger,
+        mirror: mirror.clone(),
+        claims,
+        state: state.clone(),
+        watch: watch.clone(),
+        stop: stop.clone(),
+        tracker: tracker.clone(),
+        instance,
+        running: Arc::default(),
+    };
+    // A read-only daemon changes nothing, not even what it once began.
+    if !config.read_only {
+        let (engine, stop) = (engine.clone(), stop.clone());
+        tracker.spawn(async move {
+            stop.run_until_cancelled(engine.resume()).await;
+        });
+    }
+    let api = api::Api {
+        hello: Arc::new(Hello {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: Timestamp::now(),
+            state_dir: state_dir.display().to_string(),
+            account_id: None,
+            region: Some(aws.region.clone()),
+            endpoint_url: aws.endpoint_url.clone(),
+            read_only: config.read_only,
+        }),
+        commands: Commands {
+            read_only: config.read_only,
+            bursts: burst::Bursts {
+                patterns: patterns.clone(),
+                state: state.clone(),
+                stop: stop.clone(),
+                tracker: tracker.clone(),
+                busy: Arc::default(),
+            },
+            aws,
+            state,
+            mirror,
+            plans: Arc::default(),
+            engine,
+            patterns,
+            watch,
+        },
+        replies: replies::Replies::default(),
+        stop: stop.clone(),
+    };
+    let serve = tokio::spawn(api::serve(api, listener));
+    systemd::ready();
+    shutdown.await;
+    systemd::stopping();
+    tracing::info!("stopping; batches under way finish first");
+    stop.cancel();
+    tracker.close();
+    let drained = async {
+        tracker.wait().await;
+        // The streams end with `stop`; what was asked before is answered.
+        let _ = serve.await;
+    };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!(
+            "some work did not finish in time; the ledger knows it, and it goes on at the next start"
+        );
+    }
+    Ok(())
+}
+
+/// Makes sure that the state directory exists, can be written, and is ours alone: two daemons with one ledger would each
+/// not know what the other sends.
+fn claim(state_dir: &Path) -> Result<File, Problem> {
+    let failed = |error: io::Error| {
+        Problem::new(
+            ProblemKind::Internal,
+            format!("cannot write the state directory {}", state_dir.display()),
+            error.to_string(),
+            "correct its permissions, or choose another with --state-dir DIR",
+        )
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state_dir)
+        .map_err(failed)?;
+    lock::hold(&state_dir.join("daemon.lock")).map_err(|error| match error {
+        NotOurs::Io(error) => failed(error),
+        NotOurs::Held(pid) => Problem::new(
+            ProblemKind::Conflict,
+            "a daemon is running already",
+            format!(
+                "process {pid} uses the state directory {}",
+                state_dir.display()
+            ),
+            "stop it first, or choose another with --state-dir DIR",
+        ),
+    })
+}

@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! `patterns-daemon`: see the library of the same name.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_daemon::cli(std::env::args_os())
+}

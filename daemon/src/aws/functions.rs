@@ -1,0 +1,206 @@
+//! Lambda: which functions there are, where their failures go, and the one variable that is changed.
+
+use std::collections::HashMap;
+
+use aws_sdk_lambda::types::Environment;
+use patterns_core::function::{FAIL_RATE_VARIABLE, PATTERN_TAG};
+use patterns_core::problem::{Problem, ProblemKind};
+
+use super::{Aws, has_code, problem};
+use crate::topology::{FunctionFacts, name_of};
+
+/// A function's environment and the revision it belongs to.
+#[derive(Clone, Debug)]
+pub struct FunctionEnvironment {
+    /// Value of the tag that marks it as ours.
+    pub pattern: Option<String>,
+    /// All variables.
+    pub variables: HashMap<String, String>,
+    /// Lambda refuses a change that names another revision than the newest.
+    pub revision_id: Option<String>,
+}
+
+impl Aws {
+    /// Names of all functions of the account in this region.
+    pub async fn function_names(&self) -> Result<Vec<String>, Problem> {
+        let mut names = Vec::new();
+        let mut pages = self.lambda.list_functions().into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| problem("cannot list the functions", &error))?;
+            names.extend(
+                page.functions()
+                    .iter()
+                    .filter_map(|function| function.function_name().map(str::to_owned)),
+            );
+        }
+        Ok(names)
+    }
+
+    /// What a function is and where its failures go; `None` when it is gone.
+    pub async fn function(&self, name: &str) -> Result<Option<FunctionFacts>, Problem> {
+        let answer = self.lambda.get_function().function_name(name).send().await;
+        let output = match answer {
+            Ok(output) => output,
+            Err(error) if has_code(&error, "ResourceNotFoundException") => return Ok(None),
+            Err(error) => return Err(problem("cannot read the functions", &error)),
+        };
+        let Some(configuration) = output.configuration() else {
+            return Ok(None);
+        };
+        let pattern = output
+            .tags()
+            .and_then(|tags| tags.get(PATTERN_TAG))
+            .cloned();
+        Ok(Some(FunctionFacts {
+            name: name.to_owned(),
+            arn: configuration.function_arn().unwrap_or_default().to_owned(),
+            // Environments may hold secrets: only our own are looked into, and only for this variable.
+            delivery_fail_rate: pattern.as_ref().and_then(|_| {
+                configuration
+                    .environment()?
+                    .variables()?
+                    .get(FAIL_RATE_VARIABLE)
+                    .cloned()
+            }),
+            pattern,
+            on_failure: self.on_failure(name).await?,
+            dead_letter: configuration
+                .dead_letter_config()
+                .and_then(|config| config.target_arn())
+                .map(str::to_owned),
+            log_group: configuration
+                .logging_config()
+                .and_then(|logging| logging.log_group())
+                .map_or_else(|| format!("/aws/lambda/{name}"), str::to_owned),
+        }))
+    }
+
+    async fn on_failure(&self, function: &str) -> Result<Option<String>, Problem> {
+        let answer = self
+            .lambda
+            .get_function_event_invoke_config()
+            .function_name(function)
+            .send()
+            .await;
+        match answer {
+            Ok(output) => Ok(output
+                .destination_config()
+                .and_then(|destinations| destinations.on_failure())
+                .and_then(|on_failure| on_failure.destination())
+                .map(str::to_owned)),
+            // Most functions have none.
+            Err(error) if has_code(&error, "ResourceNotFoundException") => Ok(None),
+            Err(error) => Err(problem("cannot read the functions' destinations", &error)),
+        }
+    }
+
+    /// Which functions consume which queue: (event source ARN, function name).
+    pub async fn consumers(&self) -> Result<Vec<(String, String)>, Problem> {
+        let mut consumers = Vec::new();
+        let mut pages = self
+            .lambda
+            .list_event_source_mappings()
+            .into_paginator()
+            .send();
+        while let Some(page) = pages.next().await {
+            let page =
+                page.map_err(|error| problem("cannot list the event source mappings", &error))?;
+            for mapping in page.event_source_mappings() {
+                if let (Some(source), Some(function)) =
+                    (mapping.event_source_arn(), mapping.function_arn())
+                {
+                    consumers.push((source.to_owned(), function_name(function).to_owned()));
+                }
+            }
+        }
+        Ok(consumers)
+    }
+
+    /// A function's environment as it is now.
+    pub async fn environment(&self, function: &str) -> Result<FunctionEnvironment, Problem> {
+        let answer = self
+            .lambda
+            .get_function()
+            .function_name(function)
+            .send()
+            .await;
+        let output = answer.map_err(|error| {
+            let mut problem = problem(format!("cannot read the function {function}"), &error);
+            if has_code(&error, "ResourceNotFoundException") {
+                problem.kind = ProblemKind::NotFound;
+            }
+            problem
+        })?;
+        let configuration = output.configuration();
+        Ok(FunctionEnvironment {
+            pattern: output
+                .tags()
+                .and_then(|tags| tags.get(PATTERN_TAG))
+                .cloned(),
+            variables: configuration
+                .and_then(|configuration| configuration.environment()?.variables().cloned())
+                .unwrap_or_default(),
+            revision_id: configuration
+                .and_then(|configuration| configuration.revision_id())
+                .map(str::to_owned),
+        })
+    }
+
+    /// Replaces a function's environment, if nobody changed the function since it was read.
+    pub async fn set_environment(
+        &self,
+        function: &str,
+        environment: FunctionEnvironment,
+    ) -> Result<(), Problem> {
+        let answer = self
+            .lambda
+            .update_function_configuration()
+            .function_name(function)
+            .environment(
+                Environment::builder()
+                    .set_variables(Some(environment.variables))
+                    .build(),
+            )
+            .set_revision_id(environment.revision_id)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            // 412: another revision. 409: an update of it is still under way.
+            // (Lambda API Reference, `UpdateFunctionConfiguration`.)
+            Err(error)
+                if has_code(&error, "PreconditionFailedException")
+                    || has_code(&error, "ResourceConflictException") =>
+            {
+                Err(Problem::new(
+                    ProblemKind::Conflict,
+                    format!("the function {function} was not changed"),
+                    "it was changed meanwhile by someone else, or that change is still under way",
+                    "try again",
+                ))
+            }
+            Err(error) => Err(problem(
+                format!("cannot change the function {function}"),
+                &error,
+            )),
+        }
+    }
+}
+
+/// The name in a function's ARN, `arn:aws:lambda:<region>:<account>:function:<name>[:<qualifier>]`.
+pub fn function_name(arn: &str) -> &str {
+    arn.split(':').nth(6).unwrap_or_else(|| name_of(arn))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_stands_before_the_qualifier() {
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:notify";
+        assert_eq!(function_name(arn), "notify");
+        assert_eq!(function_name(&format!("{arn}:$LATEST")), "notify");
+        assert_eq!(function_name("notify"), "notify");
+    }
+}

@@ -1,0 +1,310 @@
+//! From a request to its reply: checks first, then the one part that does it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use patterns_core::failed::{FailedDetail, LogLine};
+use patterns_core::operation::{Operation, Plan, Selection};
+use patterns_core::problem::{Problem, ProblemKind};
+use patterns_core::protocol::{FAILED_LIMIT, Reply, Request};
+
+use crate::aws::Aws;
+use crate::burst::Bursts;
+use crate::ledger;
+use crate::mirror::{self, Mirror, known, store::Mirrored};
+use crate::origin::Evidence;
+use crate::pattern::Patterns;
+use crate::plan::{self, Frozen, Plans};
+use crate::redrive::Engine;
+use crate::state::State;
+use crate::topology::QueueFacts;
+use crate::watch::Watch;
+use crate::{delivery, tasks};
+
+/// Logs are a help on the screen; an event must not wait for them for long.
+const LOGS: Duration = Duration::from_secs(5);
+
+/// Everything a request may need.
+#[derive(Clone)]
+pub struct Commands {
+    /// Whether requests that change something are refused.
+    pub read_only: bool,
+    /// AWS.
+    pub aws: Aws,
+    /// What is known.
+    pub state: State,
+    /// Failed events.
+    pub mirror: Mirror,
+    /// Plans that can be started.
+    pub plans: Arc<Plans>,
+    /// Redrives.
+    pub engine: Engine,
+    /// Bursts.
+    pub bursts: Bursts,
+    /// The APIs of the pattern stacks.
+    pub patterns: Patterns,
+    /// When AWS is asked.
+    pub watch: Watch,
+}
+
+impl Commands {
+    /// Does what is asked. `requested_by` is the user id of the client.
+    pub async fn carry_out(
+        &self,
+        request: Request,
+        requested_by: Option<u32>,
+    ) -> Result<Reply, Problem> {
+        if self.read_only && request.changes() {
+            return Err(Problem::new(
+                ProblemKind::ReadOnly,
+                "the daemon is read-only",
+                "it was started with --read-only or read_only = true",
+                "start it without, where changes are wanted",
+            ));
+        }
+        match request {
+            Request::FailedList {
+                dead_letter_queue,
+                limit,
+            } => {
+                let limit = self.limit(limit)?;
+                let list =
+                    mirror::list(&self.mirror, &self.state, dead_letter_queue, limit).await?;
+                Ok(Reply::Failed(list))
+            }
+            Request::FailedShow { id } => Ok(Reply::Event(Box::new(self.show(&id).await?))),
+            Request::Plan {
+                dead_letter_queue,
+                selection,
+                to,
+            } => {
+                let plan = self
+                    .plan(&dead_letter_queue, selection, to.as_deref())
+                    .await?;
+                Ok(Reply::Plan(plan))
+            }
+            Request::Start { plan_id } => {
+                let redrive = self
+                    .engine
+                    .start(&self.plans, &plan_id, requested_by)
+                    .await?;
+                Ok(Reply::Operation(Operation::Redrive(redrive)))
+            }
+            Request::Operation { id } => self.operation(&id).await.map(Reply::Operation),
+            Request::TaskCreate { pattern, task } => {
+                let task = tasks::create(&self.patterns, pattern.as_deref(), &task).await?;
+                Ok(Reply::Task(task))
+            }
+            Request::TaskList { pattern } => {
+                let tasks = tasks::list(&self.patterns, pattern.as_deref()).await?;
+                Ok(Reply::Tasks(tasks))
+            }
+            Request::Burst {
+                pattern,
+                rate,
+                count,
+            } => {
+                let burst = self.bursts.start(pattern.as_deref(), rate, count).await?;
+                Ok(Reply::Operation(Operation::Burst(burst)))
+            }
+            Request::SetDelivery { function, broken } => {
+                delivery::set(&self.aws, &self.state, &function, broken).await?;
+                Ok(Reply::Done)
+            }
+            Request::Refresh => {
+                self.watch.refresh().await;
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    #[allow(clippy::unused_self)] // Reads like the other checks.
+    fn limit(&self, limit: Option<u32>) -> Result<u32, Problem> {
+        let limit = limit.unwrap_or(FAILED_LIMIT);
+        if (1..=FAILED_LIMIT).contains(&limit) {
+            return Ok(limit);
+        }
+        Err(Problem::new(
+            ProblemKind::Usage,
+            "the limit is not possible",
+            format!("{limit} is not between 1 and {FAILED_LIMIT}"),
+            "choose another",
+        ))
+    }
+
+    async fn operation(&self, id: &str) -> Result<Operation, Problem> {
+        if let Some(operation) = self.state.snapshot().operation(id) {
+            return Ok(operation.clone());
+        }
+        self.engine.operation(id).await.map(Operation::Redrive)
+    }
+
+    async fn show(&self, id: &str) -> Result<FailedDetail, Problem> {
+        let valid = (1..=12).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !valid {
+            return Err(Problem::new(
+                ProblemKind::Usage,
+                "the event's id is not valid",
+                format!("{id:?} is not 1 to 12 hexadecimal digits"),
+                "list the events with `patterns-tui failed list`",
+            ));
+        }
+        let mut found = self
+            .mirror
+            .store
+            .find(&id.to_ascii_lowercase())
+            .await
+            .map_err(mirror::disk)?;
+        if found.len() > 1 {
+            return Err(Problem::new(
+                ProblemKind::Usage,
+                format!("which event {id} means is not clear"),
+                "more than one begins with these digits",
+                "give more digits",
+            ));
+        }
+        let (row, attributes, payload) = found.pop().ok_or_else(|| {
+            Problem::new(
+                ProblemKind::NotFound,
+                format!("there is no failed event {id}"),
+                "the mirror does not hold it; it may have been redriven or have expired",
+                "list the events with `patterns-tui failed list`",
+            )
+        })?;
+        let event = mirror::event(&row, &self.state.topology());
+        let logs = self.logs(&event, &row).await;
+        let history = self
+            .engine
+            .ledger
+            .history(&row.queue_arn, &row.message_id)
+            .await
+            .map_err(|error| ledger::disk(&error))?;
+        Ok(FailedDetail {
+            event,
+            payload,
+            attributes,
+            logs,
+            history,
+        })
+    }
+
+    /// Log lines that name the event's request or, for a queue's message, its message id.
+    async fn logs(
+        &self,
+        event: &patterns_core::failed::FailedEvent,
+        row: &Mirrored,
+    ) -> Vec<LogLine> {
+        let topology = self.state.topology();
+        let Some(function) = event
+            .origin
+            .as_ref()
+            .and_then(|origin| topology.failing_function(origin))
+        else {
+            return Vec::new();
+        };
+        let id = row.decoded.request_id.as_ref().unwrap_or(&row.message_id);
+        let lines = self
+            .aws
+            .log_lines(&function.log_group, id, mirror::logs_since(event));
+        match tokio::time::timeout(LOGS, lines).await {
+            Ok(Ok(lines)) => lines,
+            Ok(Err(problem)) => {
+                tracing::info!(%problem, "no log lines for an event");
+                Vec::new()
+            }
+            Err(_) => {
+                tracing::info!("no log lines for an event: CloudWatch Logs took too long");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn plan(
+        &self,
+        queue: &str,
+        selection: Selection,
+        to: Option<&str>,
+    ) -> Result<Plan, Problem> {
+        let topology = self.state.topology();
+        let queue = known(&topology, queue)?;
+        let (planned, message_ids, evidence) = match &selection {
+            Selection::Everything => self.everything(queue).await?,
+            Selection::Chosen(ids) => self.chosen(queue, ids).await?,
+        };
+        if planned == 0 {
+            return Err(plan::nothing(&queue.name));
+        }
+        let target = plan::target(queue, &evidence, to, &topology)?;
+        let account_id = self.state.snapshot().account_id.clone();
+        if account_id.is_empty() {
+            return Err(Problem::new(
+                ProblemKind::Upstream,
+                "no plan can be made yet",
+                "AWS has not said which account this is",
+                "check the credentials; the daemon keeps asking",
+            ));
+        }
+        let plan = Plan {
+            plan_id: uuid::Uuid::new_v4().to_string(),
+            dead_letter_queue: queue.name.clone(),
+            target,
+            selection,
+            planned,
+            account_id,
+            region: self.aws.region.clone(),
+            expires_at: plan::expires_at(Timestamp::now()),
+        };
+        self.plans.keep(Frozen {
+            plan: plan.clone(),
+            message_ids,
+        });
+        Ok(plan)
+    }
+
+    async fn everything(
+        &self,
+        queue: &QueueFacts,
+    ) -> Result<(u64, Vec<String>, Vec<Evidence>), Problem> {
+        let depth = self.aws.depth(&queue.url).await?;
+        let planned = depth.map_or(0, |depth| depth.visible + depth.in_flight);
+        let evidence = self
+            .mirror
+            .store
+            .evidence(&queue.arn)
+            .await
+            .map_err(mirror::disk)?;
+        Ok((planned, Vec::new(), evidence))
+    }
+
+    async fn chosen(
+        &self,
+        queue: &QueueFacts,
+        ids: &[String],
+    ) -> Result<(u64, Vec<String>, Vec<Evidence>), Problem> {
+        let ids: BTreeSet<String> = ids.iter().cloned().collect();
+        let found = self
+            .mirror
+            .store
+            .chosen(&queue.arn, ids.iter().cloned().collect())
+            .await
+            .map_err(mirror::disk)?;
+        let unknown: Vec<_> = ids
+            .iter()
+            .filter(|id| !found.contains_key(*id))
+            .map(String::as_str)
+            .collect();
+        if !unknown.is_empty() {
+            return Err(Problem::new(
+                ProblemKind::NotFound,
+                format!("{} of the events are not in {}", unknown.len(), queue.name),
+                format!("the mirror does not hold: {}", unknown.join(", ")),
+                "list the events again; some may have been redriven or have expired",
+            ));
+        }
+        let planned = u64::try_from(found.len()).unwrap_or(u64::MAX);
+        let (message_ids, evidence): (Vec<_>, Vec<_>) = found.into_values().unzip();
+        Ok((planned, message_ids, evidence))
+    }
+}

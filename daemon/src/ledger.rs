@@ -1,0 +1,230 @@
+//! The ledger: what each operation did to each event, durable before it counts.
+//!
+//! Per event: `planned -> intent -> sent -> deleted`, or `skipped` or `failed` with a reason. An event whose sending may
+//! have happened without an acknowledgement is *in doubt*, whatever its state. Nothing is deleted from a dead-letter
+//! queue before *sent* is on the disk, and an event that is *sent* or *deleted* is never sent again.
+
+mod account;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use patterns_core::operation::{OperationState, Plan};
+use patterns_core::problem::{Problem, ProblemKind};
+use rusqlite::{OptionalExtension, params};
+
+use crate::database::{Database, DatabaseError, Durability};
+
+pub use step::{Arrival, Outcome, Step, Verdict};
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS worlds (
+    id INTEGER PRIMARY KEY,
+    account TEXT NOT NULL, region TEXT NOT NULL, endpoint TEXT NOT NULL, instance TEXT NOT NULL,
+    UNIQUE (account, region, endpoint, instance)
+);
+CREATE TABLE IF NOT EXISTS operations (
+    id TEXT PRIMARY KEY,
+    world INTEGER NOT NULL REFERENCES worlds (id),
+    plan_id TEXT NOT NULL UNIQUE,
+    queue_arn TEXT NOT NULL,
+    plan TEXT NOT NULL,           -- JSON
+    state TEXT NOT NULL,          -- running, completed or failed
+    error TEXT,
+    requested_by INTEGER,         -- user id of the client
+    started_at INTEGER NOT NULL,  -- milliseconds
+    ended_at INTEGER
+);
+CREATE TABLE IF NOT EXISTS events (
+    operation TEXT NOT NULL REFERENCES operations (id),
+    message_id TEXT NOT NULL,
+    queue_arn TEXT NOT NULL,
+    state TEXT NOT NULL,
+    in_doubt INTEGER NOT NULL DEFAULT 0,
+    unknowns INTEGER NOT NULL DEFAULT 0,  -- sends without an answer
+    receipt_handle TEXT,
+    new_id TEXT,                  -- message id in the source queue, or request id of the invocation
+    reason TEXT,
+    intent_at INTEGER, sent_at INTEGER, ended_at INTEGER,  -- milliseconds
+    PRIMARY KEY (operation, message_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS events_by_message ON events (queue_arn, message_id);
+CREATE INDEX IF NOT EXISTS events_in_doubt ON events (operation) WHERE in_doubt = 1;
+";
+
+/// Where operations take place. Two runs of a local stack have the same account and region and are still two worlds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct World {
+    /// The account's id.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// Where AWS is; empty for AWS itself.
+    pub endpoint: String,
+    /// From the configuration; empty when it names none.
+    pub instance: String,
+}
+
+/// An operation to carry out or to continue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// The operation's id.
+    pub operation_id: String,
+    /// What was confirmed.
+    pub plan: Plan,
+}
+
+/// Handle on the ledger.
+#[derive(Clone)]
+pub struct Ledger {
+    database: Database,
+}
+
+impl Ledger {
+    /// Opens `ledger.db` in `state_dir`.
+    pub fn open(state_dir: &Path) -> Result<Self, DatabaseError> {
+        let database = Database::open(&state_dir.join("ledger.db"), Durability::Full, SCHEMA)?;
+        Ok(Self { database })
+    }
+
+    /// The id of a world; how many operations of other worlds have not ended.
+    pub async fn enter(&self, world: World) -> Result<(i64, u64), DatabaseError> {
+        self.database
+            .write(move |connection| {
+                let name = params![world.account, world.region, world.endpoint, world.instance];
+                connection.execute(
+                    "INSERT OR IGNORE INTO worlds (account, region, endpoint, instance) VALUES (?1, ?2, ?3, ?4)",
+                    name,
+                )?;
+                let id = connection.query_row(
+                    "SELECT id FROM worlds WHERE account = ?1 AND region = ?2 AND endpoint = ?3 AND instance = ?4",
+                    name,
+                    |row| row.get(0),
+                )?;
+                let strangers: i64 = connection.query_row(
+                    "SELECT count(*) FROM operations WHERE state = 'running' AND world <> ?1",
+                    [id],
+                    |row| row.get(0),
+                )?;
+                Ok((id, strangers.unsigned_abs()))
+            })
+            .await
+    }
+
+    /// Writes down that an operation begins; for chosen events, which. Durable when it returns.
+    pub async fn begin(
+        &self,
+        world: i64,
+        task: Task,
+        queue_arn: &str,
+        message_ids: Vec<String>,
+        requested_by: Option<u32>,
+    ) -> Result<(), DatabaseError> {
+        let queue_arn = queue_arn.to_owned();
+        self.database
+            .write(move |connection| {
+                connection.execute(
+                    "INSERT INTO operations (id, world, plan_id, queue_arn, plan, state, requested_by, started_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 'running', ?6, ?7)",
+                    params![
+                        task.operation_id,
+                        world,
+                        task.plan.plan_id,
+                        queue_arn,
+                        serde_json::to_string(&task.plan)?,
+                        requested_by,
+                        Timestamp::now().as_millisecond(),
+                    ],
+                )?;
+                let mut insert = connection.prepare_cached(
+                    "INSERT INTO events (operation, message_id, queue_arn, state) VALUES (?1, ?2, ?3, 'planned')",
+                )?;
+                for message_id in message_ids {
+                    insert.execute(params![task.operation_id, message_id, queue_arn])?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// The operation that carries out a plan, if one was ever started.
+    pub async fn of_plan(&self, plan_id: &str) -> Result<Option<String>, DatabaseError> {
+        let plan_id = plan_id.to_owned();
+        self.database
+            .read(move |connection| {
+                Ok(connection
+                    .query_row(
+                        "SELECT id FROM operations WHERE plan_id = ?1",
+                        [plan_id],
+                        |row| row.get(0),
+                    )
+                    .optional()?)
+            })
+            .await
+    }
+
+    /// The operations of a world that have not ended.
+    pub async fn running(&self, world: i64) -> Result<Vec<Task>, DatabaseError> {
+        self.database
+            .read(move |connection| {
+                let mut select = connection.prepare_cached(
+                    "SELECT id, plan FROM operations WHERE state = 'running' AND world = ?1",
+                )?;
+                let rows = select
+                    .query_map([world], |row| {
+                        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+                    })?
+                    .collect::<Result<Vec<_>, _>>()?;
+                rows.into_iter()
+                    .map(|(operation_id, plan)| {
+                        Ok(Task {
+                            operation_id,
+                            plan: serde_json::from_str(&plan)?,
+                        })
+                    })
+                    .collect()
+            })
+            .await
+    }
+
+    /// Ends an operation. What was planned and not reached is skipped.
+    pub async fn end(
+        &self,
+        operation_id: &str,
+        state: OperationState,
+        error: Option<String>,
+    ) -> Result<(), DatabaseError> {
+        let operation_id = operation_id.to_owned();
+        self.database
+            .write(move |connection| {
+                let now = Timestamp::now().as_millisecond();
+                if state == OperationState::Completed {
+                    connection.execute(
+                        "UPDATE events SET state = 'skipped', ended_at = ?2,
+                         reason = coalesce(reason, 'it was not found in the dead-letter queue any more')
+                         WHERE operation = ?1 AND state IN ('planned', 'intent')",
+                        params![operation_id, now],
+                    )?;
+                }
+                connection.execute(
+                    "UPDATE operations SET state = ?2, error = ?3, ended_at = ?4 WHERE id = ?1",
+                    params![operation_id, state.word(), error, now],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// A failure of the ledger's own file.
+pub fn disk(error: &DatabaseError) -> Problem {
+    Problem::new(
+        ProblemKind::Internal,
+        "cannot use ledger.db in the state directory",
+        error.to_string(),
+        "check free space and permissions; redrives wait until it can be written again",
+    )
+}

@@ -1,0 +1,224 @@
+//! What the ledger can tell: how an operation stands, what it left over, what happened to one event.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use patterns_core::failed::HistoryEntry;
+use patterns_core::operation::{IN_DOUBT_SHOWN, OperationState, Plan, Redrive};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::Ledger;
+use crate::database::DatabaseError;
+use crate::letter::event_id;
+
+/// Messages of an operation that a run left in the middle: (message id, receipt handle).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leftover {
+    /// Sent, and the copy in the dead-letter queue perhaps not deleted.
+    pub sent: Vec<(String, String)>,
+    /// Perhaps sent.
+    pub intent: Vec<(String, String)>,
+}
+
+impl Ledger {
+    /// How an operation stands.
+    pub async fn redrive(&self, operation_id: &str) -> Result<Option<Redrive>, DatabaseError> {
+        let id = operation_id.to_owned();
+        self.database
+            .read(move |connection| read_redrive(connection, &id))
+            .await
+    }
+
+    /// The newest operations of a world.
+    pub async fn recent(&self, world: i64, limit: usize) -> Result<Vec<Redrive>, DatabaseError> {
+        self.database
+            .read(move |connection| {
+                let ids = connection
+                    .prepare_cached(
+                        "SELECT id FROM operations WHERE world = ?1 ORDER BY started_at DESC LIMIT ?2",
+                    )?
+                    .query_map(params![world, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                        row.get::<_, String>(0)
+                    })?
+                    .collect::<Result<Vec<_>, _>>()?;
+                let mut recent = Vec::new();
+                for id in ids {
+                    recent.extend(read_redrive(connection, &id)?);
+                }
+                Ok(recent)
+            })
+            .await
+    }
+
+    /// Ids of the first events in doubt, as people know them, and how many there are.
+    pub async fn doubts(&self, operation_id: &str) -> Result<(Vec<String>, u64), DatabaseError> {
+        let id = operation_id.to_owned();
+        self.database
+            .read(move |connection| read_doubts(connection, &id))
+            .await
+    }
+
+    /// What a run that ended left in the middle.
+    pub async fn leftover(&self, operation_id: &str) -> Result<Leftover, DatabaseError> {
+        let id = operation_id.to_owned();
+        self.database
+            .read(move |connection| {
+                let mut left = Leftover::default();
+                let mut select = connection.prepare_cached(
+                    "SELECT state, message_id, receipt_handle FROM events
+                     WHERE operation = ?1 AND state IN ('sent', 'intent') AND receipt_handle IS NOT NULL",
+                )?;
+                let mut rows = select.query([id])?;
+                while let Some(row) = rows.next()? {
+                    let message = (row.get(1)?, row.get(2)?);
+                    if row.get::<_, String>(0)? == "sent" {
+                        left.sent.push(message);
+                    } else {
+                        left.intent.push(message);
+                    }
+                }
+                Ok(left)
+            })
+            .await
+    }
+
+    /// What operations did to one message, oldest first.
+    pub async fn history(
+        &self,
+        queue_arn: &str,
+        message_id: &str,
+    ) -> Result<Vec<HistoryEntry>, DatabaseError> {
+        let (queue_arn, message_id) = (queue_arn.to_owned(), message_id.to_owned());
+        self.database
+            .read(move |connection| {
+                let mut select = connection.prepare_cached(
+                    "SELECT operation, state, new_id, reason, intent_at, sent_at, ended_at FROM events
+                     WHERE queue_arn = ?1 AND message_id = ?2",
+                )?;
+                let mut rows = select.query([queue_arn, message_id])?;
+                let mut history = Vec::new();
+                while let Some(row) = rows.next()? {
+                    history.extend(steps(row)?);
+                }
+                history.sort_by_key(|entry: &HistoryEntry| entry.at);
+                Ok(history)
+            })
+            .await
+    }
+}
+
+fn steps(row: &Row<'_>) -> rusqlite::Result<Vec<HistoryEntry>> {
+    let operation_id: String = row.get(0)?;
+    let state: String = row.get(1)?;
+    let (new_id, reason): (Option<String>, Option<String>) = (row.get(2)?, row.get(3)?);
+    let intent_note = (state == "intent").then(|| reason.clone()).flatten();
+    let times = [
+        ("intent", row.get::<_, Option<i64>>(4)?, intent_note),
+        ("sent", row.get(5)?, new_id),
+        (state.as_str(), row.get(6)?, reason),
+    ];
+    Ok(times
+        .into_iter()
+        .filter_map(|(state, at, note)| {
+            Some(HistoryEntry {
+                at: Timestamp::from_millisecond(at?).ok()?,
+                operation_id: operation_id.clone(),
+                state: state.to_owned(),
+                note,
+            })
+        })
+        .collect())
+}
+
+fn read_doubts(connection: &Connection, id: &str) -> Result<(Vec<String>, u64), DatabaseError> {
+    let count: i64 = connection
+        .prepare_cached("SELECT count(*) FROM events WHERE operation = ?1 AND in_doubt = 1")?
+        .query_row([id], |row| row.get(0))?;
+    let first = connection
+        .prepare_cached(
+            "SELECT queue_arn, message_id FROM events WHERE operation = ?1 AND in_doubt = 1 LIMIT ?2",
+        )?
+        .query_map(
+            params![id, i64::try_from(IN_DOUBT_SHOWN).unwrap_or(i64::MAX)],
+            |row| {
+                Ok(event_id(
+                    &row.get::<_, String>(0)?,
+                    &row.get::<_, String>(1)?,
+                ))
+            },
+        )?
+        .collect::<Result<_, _>>()?;
+    Ok((first, count.unsigned_abs()))
+}
+
+fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, DatabaseError> {
+    type Found = (String, String, Option<String>, i64, Option<i64>);
+    let found: Option<Found> = connection
+        .prepare_cached(
+            "SELECT plan, state, error, started_at, ended_at FROM operations WHERE id = ?1",
+        )?
+        .query_row([id], |row| {
+            Ok((
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+            ))
+        })
+        .optional()?;
+    let Some((plan, state, error, started_at, ended_at)) = found else {
+        return Ok(None);
+    };
+    let plan: Plan = serde_json::from_str(&plan)?;
+    let state = match state.as_str() {
+        "completed" => OperationState::Completed,
+        "failed" => OperationState::Failed,
+        _ => OperationState::Running,
+    };
+    let mut select = connection
+        .prepare_cached("SELECT state, count(*) FROM events WHERE operation = ?1 GROUP BY state")?;
+    let counts = select
+        .query_map([id], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        })?
+        .collect::<Result<BTreeMap<_, _>, _>>()?;
+    let count = |state: &str| counts.get(state).map_or(0, |count| count.unsigned_abs());
+    let deleted = count("deleted");
+    let sent = count("sent") + deleted;
+    let failed = count("failed");
+    // What was in the plan and is gone has no row when everything was selected.
+    let skipped = match state {
+        OperationState::Completed => plan.planned.saturating_sub(sent + failed),
+        _ => count("skipped"),
+    };
+    let (in_doubt, in_doubt_count) = read_doubts(connection, id)?;
+    Ok(Some(Redrive {
+        operation_id: id.to_owned(),
+        plan_id: plan.plan_id,
+        state,
+        dead_letter_queue: plan.dead_letter_queue,
+        target: plan.target,
+        planned: plan.planned,
+        sent,
+        deleted,
+        failed,
+        skipped,
+        in_doubt,
+        in_doubt_count,
+        error: error.or(first_reason(connection, id)?),
+        started_at: Timestamp::from_millisecond(started_at).ok(),
+        ended_at: ended_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
+    }))
+}
+
+/// Why events failed, in the words of the first.
+fn first_reason(connection: &Connection, id: &str) -> Result<Option<String>, DatabaseError> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT reason FROM events WHERE operation = ?1 AND state = 'failed' LIMIT 1",
+        )?
+        .query_row([id], |row| row.get(0))
+        .optional()?
+        .flatten())
+}

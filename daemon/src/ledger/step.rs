@@ -1,0 +1,215 @@
+//! One event's steps through an operation.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Ledger;
+use crate::database::DatabaseError;
+
+/// After this many sends without an answer an event is left alone: each may have made a duplicate.
+const UNKNOWNS_MAX: u32 = 3;
+
+/// A message that was just received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its id.
+    pub message_id: String,
+    /// Its newest receipt handle.
+    pub receipt_handle: String,
+    /// Why it must not be sent, if so.
+    pub refused: Option<Step>,
+}
+
+/// What is to be done with a message that was just received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it: the intent is durable.
+    Send,
+    /// It was sent before, by this operation or another: delete it and do not send it again.
+    Delete,
+    /// Leave it alone: it is none of this operation's, or it was dealt with.
+    Hold,
+    /// Leave it alone: it was refused just now, and counts as failed.
+    Failed,
+    /// Leave it alone: it was refused just now, and counts as skipped.
+    Skipped,
+}
+
+/// What happened to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its id.
+    pub message_id: String,
+    /// What happened.
+    pub step: Step,
+}
+
+/// What can happen to a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It was acknowledged under this new id.
+    Sent(String),
+    /// Certainly not sent, and to be tried again.
+    Postponed(String),
+    /// Whether it was sent is not known.
+    Unknown(String),
+    /// Certainly not sent; it stays where it is.
+    Failed(String),
+    /// It belongs elsewhere; it stays where it is.
+    Skipped(String),
+    /// Its copy in the dead-letter queue is deleted.
+    Deleted,
+}
+
+impl Ledger {
+    /// Decides what to do with messages that were just received, and writes down the intent for those to send.
+    /// `outcomes` of earlier messages share the commit. `everything` is whether messages without a row are meant, too.
+    pub async fn intend(
+        &self,
+        operation: &str,
+        queue_arn: &str,
+        everything: bool,
+        arrivals: Vec<Arrival>,
+        outcomes: Vec<Outcome>,
+    ) -> Result<Vec<Verdict>, DatabaseError> {
+        let operation = operation.to_owned();
+        let queue_arn = queue_arn.to_owned();
+        self.database
+            .write(move |connection| {
+                record(connection, &operation, &outcomes)?;
+                arrivals
+                    .iter()
+                    .map(|arrival| judge(connection, &operation, &queue_arn, everything, arrival))
+                    .collect()
+            })
+            .await
+    }
+
+    /// Writes down what happened. Durable when it returns.
+    pub async fn settle(
+        &self,
+        operation: &str,
+        outcomes: Vec<Outcome>,
+    ) -> Result<(), DatabaseError> {
+        let operation = operation.to_owned();
+        self.database
+            .write(move |connection| record(connection, &operation, &outcomes))
+            .await
+    }
+}
+
+fn judge(
+    connection: &Connection,
+    operation: &str,
+    queue_arn: &str,
+    everything: bool,
+    arrival: &Arrival,
+) -> Result<Verdict, DatabaseError> {
+    // Message ids are unique in one queue, and a redriven message gets a new one: whoever sent this id, it was this copy.
+    let sent = connection
+        .prepare_cached(
+            "SELECT 1 FROM events JOIN operations ON operations.id = operation
+             WHERE events.queue_arn = ?1 AND message_id = ?2 AND events.state IN ('sent', 'deleted')
+             AND world = (SELECT world FROM operations WHERE id = ?3) LIMIT 1",
+        )?
+        .exists(params![queue_arn, arrival.message_id, operation])?;
+    if sent {
+        return Ok(Verdict::Delete);
+    }
+    let row: Option<(String, u32)> = connection
+        .prepare_cached(
+            "SELECT state, unknowns FROM events WHERE operation = ?1 AND message_id = ?2",
+        )?
+        .query_row(params![operation, arrival.message_id], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let unknowns = match &row {
+        None if !everything => return Ok(Verdict::Hold),
+        Some((state, _)) if state == "failed" || state == "skipped" => return Ok(Verdict::Hold),
+        None => 0,
+        Some((_, unknowns)) => *unknowns,
+    };
+    let now = Timestamp::now().as_millisecond();
+    // An intent that is met again may have been sent by a run that ended before it could say so.
+    connection
+        .prepare_cached(
+            "INSERT INTO events (operation, message_id, queue_arn, state, receipt_handle, intent_at)
+             VALUES (?1, ?2, ?3, 'intent', ?4, ?5)
+             ON CONFLICT DO UPDATE SET in_doubt = max(in_doubt, state = 'intent'), state = 'intent',
+             receipt_handle = excluded.receipt_handle, intent_at = excluded.intent_at",
+        )?
+        .execute(params![
+            operation,
+            arrival.message_id,
+            queue_arn,
+            arrival.receipt_handle,
+            now
+        ])?;
+    let refused = arrival.refused.clone().or_else(|| {
+        (unknowns >= UNKNOWNS_MAX).then(|| {
+            Step::Failed(format!(
+                "sending it had no answer {unknowns} times; each may have made a copy"
+            ))
+        })
+    });
+    let Some(step) = refused else {
+        return Ok(Verdict::Send);
+    };
+    let verdict = match step {
+        Step::Skipped(_) => Verdict::Skipped,
+        _ => Verdict::Failed,
+    };
+    let outcome = Outcome {
+        message_id: arrival.message_id.clone(),
+        step,
+    };
+    record(connection, operation, &[outcome])?;
+    Ok(verdict)
+}
+
+fn record(
+    connection: &Connection,
+    operation: &str,
+    outcomes: &[Outcome],
+) -> Result<(), DatabaseError> {
+    let now = Timestamp::now().as_millisecond();
+    for Outcome { message_id, step } in outcomes {
+        let (sql, text) = match step {
+            Step::Sent(new_id) => (
+                "UPDATE events SET state = 'sent', new_id = ?4, reason = NULL, sent_at = ?3
+                 WHERE operation = ?1 AND message_id = ?2",
+                Some(new_id),
+            ),
+            Step::Postponed(why) => (
+                "UPDATE events SET state = 'planned', reason = ?4, intent_at = ?3
+                 WHERE operation = ?1 AND message_id = ?2 AND state = 'intent'",
+                Some(why),
+            ),
+            Step::Unknown(why) => (
+                "UPDATE events SET in_doubt = 1, unknowns = unknowns + 1, reason = ?4, intent_at = ?3
+                 WHERE operation = ?1 AND message_id = ?2 AND state = 'intent'",
+                Some(why),
+            ),
+            Step::Failed(why) => (
+                "UPDATE events SET state = 'failed', reason = ?4, ended_at = ?3
+                 WHERE operation = ?1 AND message_id = ?2 AND state = 'intent'",
+                Some(why),
+            ),
+            Step::Skipped(why) => (
+                "UPDATE events SET state = 'skipped', reason = ?4, ended_at = ?3
+                 WHERE operation = ?1 AND message_id = ?2 AND state = 'intent'",
+                Some(why),
+            ),
+            Step::Deleted => (
+                "UPDATE events SET state = 'deleted', ended_at = ?3, receipt_handle = ?4
+                 WHERE operation = ?1 AND message_id = ?2 AND state = 'sent'",
+                None,
+            ),
+        };
+        connection
+            .prepare_cached(sql)?
+            .execute(params![operation, message_id, now, text])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,335 @@
+//! Plans: a selection frozen with its route, for someone to confirm. Deciding is pure; [`Plans`] remembers.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use patterns_core::failed::{Origin, OriginKind};
+use patterns_core::operation::Plan;
+use patterns_core::problem::{Problem, ProblemKind};
+
+use crate::origin::{Evidence, Resolved, admits, resolve};
+use crate::topology::{QueueFacts, Topology};
+
+/// After this a plan is refused: the queue may have changed.
+const VALID: SignedDuration = SignedDuration::from_mins(10);
+
+/// Plans remembered at most; the oldest goes first.
+const PLANS_MAX: usize = 100;
+
+/// A plan with the message ids it means; none when it means everything.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frozen {
+    /// What was answered.
+    pub plan: Plan,
+    /// SQS message ids of chosen events.
+    pub message_ids: Vec<String>,
+}
+
+/// The plans that can still be started.
+#[derive(Default)]
+pub struct Plans {
+    plans: Mutex<VecDeque<Frozen>>,
+}
+
+impl Plans {
+    /// Remembers a plan.
+    pub fn keep(&self, frozen: Frozen) {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if plans.len() >= PLANS_MAX {
+            plans.pop_front();
+        }
+        plans.push_back(frozen);
+    }
+
+    /// The plan of that id, unless it expired.
+    pub fn get(&self, plan_id: &str, now: Timestamp) -> Result<Frozen, Problem> {
+        let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let frozen = plans
+            .iter()
+            .find(|frozen| frozen.plan.plan_id == plan_id)
+            .ok_or_else(|| {
+                Problem::new(
+                    ProblemKind::NotFound,
+                    format!("there is no plan {plan_id}"),
+                    "the daemon was started again since, or many plans were made after it",
+                    "make a new plan",
+                )
+            })?;
+        if frozen.plan.expires_at <= now {
+            return Err(Problem::new(
+                ProblemKind::Conflict,
+                "the plan has expired",
+                "it is older than 10 minutes, and the queue may have changed",
+                "make a new plan",
+            ));
+        }
+        Ok(frozen.clone())
+    }
+}
+
+/// When a plan made now expires.
+pub fn expires_at(now: Timestamp) -> Timestamp {
+    now.checked_add(VALID).unwrap_or(now)
+}
+
+/// Where the selected events go. `evidence` is what the selected events say, each word once; empty when nothing is
+/// known about them.
+pub fn target(
+    queue: &QueueFacts,
+    evidence: &[Evidence],
+    to: Option<&str>,
+    topology: &Topology,
+) -> Result<Origin, Problem> {
+    if queue.fifo {
+        return Err(Problem::new(
+            ProblemKind::Conflict,
+            format!("{} cannot be redriven", queue.name),
+            "it is a FIFO queue, and the order of its groups would be lost",
+            "use the redrive of the SQS console, which keeps it",
+        ));
+    }
+    let possible = topology.origins_of(&queue.arn);
+    let mut candidates: BTreeSet<Origin> = BTreeSet::new();
+    if evidence.is_empty() {
+        candidates.extend(possible.iter().cloned());
+    }
+    for evidence in evidence {
+        match resolve(evidence, &queue.arn, topology) {
+            Resolved::Known(origin) => {
+                candidates.insert(origin);
+            }
+            Resolved::Ambiguous(origins) => candidates.extend(origins),
+            Resolved::Unknown => candidates.extend(possible.iter().cloned()),
+        }
+    }
+    let target = match to {
+        Some(to) => {
+            candidates.extend(possible);
+            let mut named = candidates
+                .iter()
+                .filter(|origin| origin.name == to || origin.to_string() == to);
+            match (named.next(), named.next()) {
+                (Some(origin), None) => origin.clone(),
+                (Some(_), Some(_)) => {
+                    return Err(ambiguous(queue, &candidates, "a queue and a function have that name"));
+                }
+                (None, _) => {
+                    return Err(Problem::new(
+                        ProblemKind::Conflict,
+                        format!("the events in {} cannot go to {to}", queue.name),
+                        "they did not fail there",
+                        format!("name one of: {}", names(&candidates)),
+                    ));
+                }
+            }
+        }
+        None => match candidates.len() {
+            1 => candidates.pop_first(),
+            _ => None,
+        }
+        .ok_or_else(|| {
+            if candidates.is_empty() {
+                Problem::new(
+                    ProblemKind::Conflict,
+                    format!("it is not known where the events in {} failed", queue.name),
+                    "they do not say so, and no queue and no function sends its failures there",
+                    "wait for the next discovery, or check the redrive policy and the functions' destinations",
+                )
+            } else {
+                ambiguous(queue, &candidates, "the events come, or may come, from more than one place")
+            }
+        })?,
+    };
+    exists(&target, topology)?;
+    if let (Some(_), false) = (
+        to,
+        evidence.iter().all(|evidence| admits(evidence, &target)),
+    ) {
+        return Err(Problem::new(
+            ProblemKind::Conflict,
+            format!("not all of these events can go to {target}"),
+            "some of them say that they failed elsewhere",
+            "select the events of one origin by their ids",
+        ));
+    }
+    Ok(target)
+}
+
+fn exists(target: &Origin, topology: &Topology) -> Result<(), Problem> {
+    let exists = match target.kind {
+        OriginKind::Queue => topology.queues.contains_key(&target.name),
+        OriginKind::Function => topology.functions.contains_key(&target.name),
+    };
+    if exists {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemKind::Conflict,
+        format!("the events cannot go back to {target}"),
+        "it does not exist in this account and region any more",
+        "deploy it again, then make a new plan",
+    ))
+}
+
+fn ambiguous(queue: &QueueFacts, candidates: &BTreeSet<Origin>, why: &str) -> Problem {
+    Problem::new(
+        ProblemKind::Conflict,
+        format!("where the events in {} go is ambiguous", queue.name),
+        format!("{why}: {}", names(candidates)),
+        "name one of them with `to`, or select the events of one origin by their ids",
+    )
+}
+
+fn names(origins: &BTreeSet<Origin>) -> String {
+    origins
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// A plan for no events makes no sense.
+pub fn nothing(queue: &str) -> Problem {
+    Problem::new(
+        ProblemKind::Conflict,
+        "there is nothing to redrive",
+        format!("no failed event is in {queue}"),
+        "",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use patterns_core::operation::Selection;
+
+    use super::*;
+    use crate::topology::tests::{function, queue, topology};
+
+    fn record(function: &str) -> Evidence {
+        Evidence::Record {
+            function: function.to_owned(),
+        }
+    }
+
+    fn shared() -> Topology {
+        topology(
+            [queue("orders", Some("dlq")), queue("dlq", None)],
+            [
+                function("notify", Some("dlq"), None),
+                function("mail", None, Some("dlq")),
+            ],
+        )
+    }
+
+    fn decide(
+        topology: &Topology,
+        evidence: &[Evidence],
+        to: Option<&str>,
+    ) -> Result<String, Problem> {
+        target(&topology.queues["dlq"], evidence, to, topology).map(|origin| origin.to_string())
+    }
+
+    #[test]
+    fn one_origin_needs_no_word() {
+        let topology = topology([queue("orders", Some("dlq")), queue("dlq", None)], []);
+        assert_eq!(decide(&topology, &[], None).unwrap(), "queue orders");
+        assert_eq!(
+            decide(&topology, &[Evidence::Nothing], None).unwrap(),
+            "queue orders"
+        );
+    }
+
+    #[test]
+    fn what_the_events_say_decides_in_a_shared_queue() {
+        let topology = shared();
+        assert_eq!(
+            decide(&topology, &[record("notify")], None).unwrap(),
+            "function notify"
+        );
+        assert_eq!(
+            decide(&topology, &[Evidence::DeadLetterConfig], None).unwrap(),
+            "function mail"
+        );
+    }
+
+    #[test]
+    fn an_ambiguous_route_names_the_choices() {
+        let topology = shared();
+        let problem = decide(&topology, &[], None).unwrap_err();
+        assert_eq!(problem.kind, ProblemKind::Conflict);
+        for name in ["function mail", "function notify", "queue orders"] {
+            assert!(problem.why.contains(name), "{problem}");
+        }
+        assert!(problem.fix.contains("`to`"));
+        assert!(
+            decide(
+                &topology,
+                &[record("notify"), Evidence::DeadLetterConfig],
+                None
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn an_answer_must_be_one_of_the_choices_and_fit_the_events() {
+        let topology = shared();
+        assert_eq!(
+            decide(&topology, &[], Some("mail")).unwrap(),
+            "function mail"
+        );
+        assert_eq!(
+            decide(&topology, &[], Some("queue orders")).unwrap(),
+            "queue orders"
+        );
+        assert!(decide(&topology, &[], Some("dlq")).is_err());
+        let problem = decide(&topology, &[record("notify")], Some("mail")).unwrap_err();
+        assert!(problem.why.contains("elsewhere"), "{problem}");
+    }
+
+    #[test]
+    fn nothing_is_sent_to_what_is_gone_or_to_nobody() {
+        let gone = topology([queue("dlq", None)], []);
+        assert!(decide(&gone, &[record("gone")], None).is_err());
+        assert!(decide(&gone, &[], None).is_err());
+    }
+
+    #[test]
+    fn a_fifo_queue_is_refused() {
+        let mut topology = topology([queue("orders", Some("dlq")), queue("dlq", None)], []);
+        topology.queues.get_mut("dlq").unwrap().fifo = true;
+        assert!(decide(&topology, &[], None).is_err());
+    }
+
+    #[test]
+    fn plans_expire_and_are_few() {
+        let plans = Plans::default();
+        let now = Timestamp::UNIX_EPOCH;
+        for number in 0..=PLANS_MAX {
+            plans.keep(Frozen {
+                plan: Plan {
+                    plan_id: number.to_string(),
+                    dead_letter_queue: "dlq".to_owned(),
+                    target: Origin {
+                        kind: OriginKind::Queue,
+                        name: "orders".to_owned(),
+                    },
+                    selection: Selection::Everything,
+                    planned: 1,
+                    account_id: String::new(),
+                    region: String::new(),
+                    expires_at: expires_at(now),
+                },
+                message_ids: Vec::new(),
+            });
+        }
+        assert_eq!(plans.get("0", now).unwrap_err().kind, ProblemKind::NotFound);
+        assert!(plans.get("1", now).is_ok());
+        let later = now + SignedDuration::from_mins(10);
+        assert_eq!(
+            plans.get("1", later).unwrap_err().kind,
+            ProblemKind::Conflict
+        );
+    }
+}

@@ -1,0 +1,281 @@
+//! Redrives: failed events on their way back, exactly accounted for.
+//!
+//! Per batch: receive, commit the *intent*, send (one attempt), check every acknowledgement and its digests, commit *sent*,
+//! delete, commit *deleted* with a later batch. A crash at any point loses nothing: what was sent is deleted afterwards,
+//! and what may have been sent is sent again and listed as in doubt.
+
+mod batch;
+mod run;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use patterns_core::operation::{Operation, OperationState, Redrive};
+use patterns_core::problem::{Problem, ProblemKind};
+use patterns_core::snapshot::OPERATIONS_SHOWN;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::aws::Aws;
+use crate::claim::Claims;
+use crate::database::DatabaseError;
+use crate::ledger::{self, Ledger, Task, World};
+use crate::mirror::{Mirror, known};
+use crate::plan::{Frozen, Plans};
+use crate::state::{Reading, Source, State};
+use crate::topology::QueueFacts;
+use crate::watch::Watch;
+use run::{Ended, Run};
+
+/// How long to leave a ledger alone that could not be written.
+const LEDGER_RETRY: Duration = Duration::from_secs(5);
+
+/// Starts and supervises redrives.
+#[derive(Clone)]
+pub struct Engine {
+    /// Receives, sends, invokes and deletes.
+    pub aws: Aws,
+    /// Knows what was done.
+    pub ledger: Ledger,
+    /// Forgets what was deleted.
+    pub mirror: Mirror,
+    /// Who may receive.
+    pub claims: Claims,
+    /// Is told the progress.
+    pub state: State,
+    /// Looks at the queue when a redrive ended.
+    pub watch: Watch,
+    /// Ends runs between two batches; they go on when the daemon is started again.
+    pub stop: CancellationToken,
+    /// Runs are its tasks.
+    pub tracker: TaskTracker,
+    /// From the configuration: tells two worlds apart that look the same.
+    pub instance: String,
+    /// Operations under way by queue, and the world, once it is known. Held while one begins.
+    pub running: Arc<Mutex<Running>>,
+}
+
+/// What runs.
+#[derive(Default)]
+pub struct Running {
+    world: Option<i64>,
+    /// Operation id by name of the dead-letter queue.
+    operations: HashMap<String, String>,
+}
+
+impl Engine {
+    /// Carries out a plan. The same plan is carried out once, whoever asks how often.
+    pub async fn start(
+        &self,
+        plans: &Plans,
+        plan_id: &str,
+        requested_by: Option<u32>,
+    ) -> Result<Redrive, Problem> {
+        let mut running = self.running.lock().await;
+        let disk = |error: DatabaseError| ledger::disk(&error);
+        if let Some(id) = self.ledger.of_plan(plan_id).await.map_err(disk)? {
+            return self.operation(&id).await;
+        }
+        let Frozen { plan, message_ids } = plans.get(plan_id, Timestamp::now())?;
+        if let Some(id) = running.operations.get(&plan.dead_letter_queue) {
+            return Err(Problem::new(
+                ProblemKind::Conflict,
+                format!("{} is being redriven already", plan.dead_letter_queue),
+                format!("operation {id} runs on it"),
+                "wait until it has ended, then make a new plan",
+            ));
+        }
+        let topology = self.state.topology();
+        let queue = known(&topology, &plan.dead_letter_queue)?;
+        let world = self.world(&mut running, &plan.account_id).await?;
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let task = Task {
+            operation_id: id.get(..12).unwrap_or(&id).to_owned(),
+            plan,
+        };
+        self.ledger
+            .begin(world, task.clone(), &queue.arn, message_ids, requested_by)
+            .await
+            .map_err(disk)?;
+        tracing::info!(
+            operation = task.operation_id,
+            queue = queue.name,
+            target = %task.plan.target,
+            planned = task.plan.planned,
+            uid = requested_by,
+            "redrive started"
+        );
+        let redrive = self.operation(&task.operation_id).await?;
+        self.state
+            .report(Reading::Operation(Operation::Redrive(redrive.clone())))
+            .await;
+        self.spawn(&mut running, task, queue.clone());
+        Ok(redrive)
+    }
+
+    /// How an operation stands, from the ledger.
+    pub async fn operation(&self, id: &str) -> Result<Redrive, Problem> {
+        self.ledger
+            .redrive(id)
+            .await
+            .map_err(|error| ledger::disk(&error))?
+            .ok_or_else(|| {
+                Problem::new(
+                    ProblemKind::NotFound,
+                    format!("there is no operation {id}"),
+                    "the ledger does not know it",
+                    "list the operations with `patterns-tui status`",
+                )
+            })
+    }
+
+    /// Waits until account and queues are known, then shows the operations of the past and continues those that have
+    /// not ended.
+    pub async fn resume(self) {
+        let mut snapshots = self.state.snapshots();
+        let known = snapshots
+            .wait_for(|snapshot| !snapshot.account_id.is_empty() && !snapshot.queues.is_empty())
+            .await
+            .map(|snapshot| snapshot.account_id.clone());
+        let Ok(account) = known else { return };
+        while let Err(problem) = self.continue_all(&account).await {
+            self.state
+                .report(Reading::Problem(Source::Ledger, Some(problem)))
+                .await;
+            tokio::time::sleep(LEDGER_RETRY).await;
+        }
+        self.state
+            .report(Reading::Problem(Source::Ledger, None))
+            .await;
+    }
+
+    async fn continue_all(&self, account: &str) -> Result<(), Problem> {
+        let disk = |error: DatabaseError| ledger::disk(&error);
+        let mut running = self.running.lock().await;
+        let world = self.world(&mut running, account).await?;
+        for redrive in self
+            .ledger
+            .recent(world, OPERATIONS_SHOWN)
+            .await
+            .map_err(disk)?
+        {
+            self.state
+                .report(Reading::Operation(Operation::Redrive(redrive)))
+                .await;
+        }
+        for task in self.ledger.running(world).await.map_err(disk)? {
+            let topology = self.state.topology();
+            // Looked up among all queues: a queue without events may have lost its origins since.
+            let Some(queue) = topology.queues.get(&task.plan.dead_letter_queue) else {
+                let why = "the dead-letter queue does not exist any more".to_owned();
+                self.ledger
+                    .end(&task.operation_id, OperationState::Failed, Some(why))
+                    .await
+                    .map_err(disk)?;
+                self.publish(&task.operation_id).await;
+                continue;
+            };
+            if !running.operations.contains_key(&queue.name) {
+                tracing::info!(operation = task.operation_id, "redrive continued");
+                self.spawn(&mut running, task, queue.clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn world(&self, running: &mut Running, account: &str) -> Result<i64, Problem> {
+        if let Some(world) = running.world {
+            return Ok(world);
+        }
+        let world = World {
+            account: account.to_owned(),
+            region: self.aws.region.clone(),
+            endpoint: self.aws.endpoint_url.clone().unwrap_or_default(),
+            instance: self.instance.clone(),
+        };
+        let (id, strangers) = self
+            .ledger
+            .enter(world)
+            .await
+            .map_err(|error| ledger::disk(&error))?;
+        let refused = (strangers > 0).then(|| {
+            Problem::new(
+                ProblemKind::Conflict,
+                format!("{strangers} unfinished redrives are not continued"),
+                "they were started in another account, region or endpoint, or in another run of the local stack",
+                "start a daemon there with this state directory, or use another state directory here",
+            )
+        });
+        self.state
+            .report(Reading::Problem(Source::Resume, refused))
+            .await;
+        running.world = Some(id);
+        Ok(id)
+    }
+
+    fn spawn(&self, running: &mut Running, task: Task, queue: QueueFacts) {
+        running
+            .operations
+            .insert(queue.name.clone(), task.operation_id.clone());
+        let engine = self.clone();
+        self.tracker.spawn(async move {
+            engine.supervise(&task, &queue).await;
+            engine.running.lock().await.operations.remove(&queue.name);
+        });
+    }
+
+    /// Runs until the operation ended or the daemon stops. A ledger that cannot be written is waited for.
+    async fn supervise(&self, task: &Task, queue: &QueueFacts) {
+        let guard = self.claims.of(&queue.name).take().await;
+        while !self.stop.is_cancelled() {
+            let ended = Run::new(self, task, queue).carry_out().await;
+            let written = match ended {
+                Ended::Stopped => break,
+                Ended::Complete => self.end(task, OperationState::Completed, None).await,
+                Ended::Failed(why) => self.end(task, OperationState::Failed, Some(why)).await,
+                Ended::Ledger(error) => Err(error),
+            };
+            let Err(error) = written else {
+                self.state
+                    .report(Reading::Problem(Source::Ledger, None))
+                    .await;
+                break;
+            };
+            let problem = ledger::disk(&error);
+            self.state
+                .report(Reading::Problem(Source::Ledger, Some(problem)))
+                .await;
+            let wait = tokio::time::sleep(LEDGER_RETRY);
+            self.stop.run_until_cancelled(wait).await;
+        }
+        drop(guard);
+        self.publish(&task.operation_id).await;
+        self.watch.look_at(queue).await;
+    }
+
+    async fn end(
+        &self,
+        task: &Task,
+        state: OperationState,
+        error: Option<String>,
+    ) -> Result<(), DatabaseError> {
+        tracing::info!(
+            operation = task.operation_id,
+            state = state.word(),
+            error,
+            "redrive ended"
+        );
+        self.ledger.end(&task.operation_id, state, error).await
+    }
+
+    async fn publish(&self, id: &str) {
+        if let Ok(redrive) = self.operation(id).await {
+            self.state
+                .report(Reading::Operation(Operation::Redrive(redrive)))
+                .await;
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! One batch: up to ten events from the dead-letter queue to where they failed.
+
+use futures::future::join_all;
+use patterns_core::failed::OriginKind;
+
+use super::run::{Dealt, Run, Trouble};
+use crate::aws::dead_letters::{Refusal, Sent};
+use crate::ledger::{Arrival, Outcome, Step, Verdict};
+use crate::letter::Letter;
+use crate::mirror::decode::{decode, original};
+use crate::origin::admits;
+use patterns_core::failed::Origin;
+
+/// Longer than the slowest batch, so that no message comes back while it is worked on: a receive, a commit, one attempt
+/// to send (10 s at most), a commit and a delete with its retries.
+const VISIBILITY_SECONDS: i32 = 120;
+
+/// A long poll: it asks all of SQS's servers, a short one only some.
+const WAIT_SECONDS: i32 = 1;
+
+/// Bytes in one `SendMessageBatch`. (SQS API Reference.)
+const BATCH_BYTES: usize = 1_048_576;
+
+impl Run<'_> {
+    /// Receives up to `max` messages and deals with them. When it fails, what it received is made visible again.
+    pub(super) async fn batch(&self, max: u64) -> Result<Dealt, Trouble> {
+        let url = &self.queue.url;
+        let max = usize::try_from(max).unwrap_or(1);
+        let letters = self
+            .engine
+            .aws
+            .receive(url, max, VISIBILITY_SECONDS, WAIT_SECONDS)
+            .await
+            .map_err(|problem| Trouble::Aws(problem.to_string()))?;
+        if letters.is_empty() {
+            return Ok(Dealt::default());
+        }
+        let handles: Vec<_> = letters
+            .iter()
+            .map(|letter| letter.receipt_handle.clone())
+            .collect();
+        let received = u64::try_from(letters.len()).unwrap_or(0);
+        match self.deal(letters).await {
+            Ok(dealt) => Ok(Dealt { received, ..dealt }),
+            Err(trouble) => {
+                self.engine.aws.release(url, &handles).await;
+                Err(trouble)
+            }
+        }
+    }
+
+    async fn deal(&self, letters: Vec<Letter>) -> Result<Dealt, Trouble> {
+        let target = &self.task.plan.target;
+        let arrivals = letters
+            .iter()
+            .map(|letter| Arrival {
+                message_id: letter.message_id.clone(),
+                receipt_handle: letter.receipt_handle.clone(),
+                refused: refused(letter, target),
+            })
+            .collect();
+        let earlier = self.take_deleted();
+        let verdicts = self
+            .engine
+            .ledger
+            .intend(
+                self.id(),
+                &self.queue.arn,
+                self.everything(),
+                arrivals,
+                earlier,
+            )
+            .await?;
+        let mut dealt = Dealt::default();
+        let (mut send, mut delete, mut hold) = (Vec::new(), Vec::new(), Vec::new());
+        for (letter, verdict) in letters.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Send => {
+                    send.push(letter);
+                    continue;
+                }
+                Verdict::Delete => {
+                    delete.push((letter.message_id, letter.receipt_handle));
+                    continue;
+                }
+                Verdict::Hold => {}
+                Verdict::Failed => {
+                    dealt.done += 1;
+                    self.count(|redrive| redrive.failed += 1);
+                }
+                Verdict::Skipped => {
+                    dealt.done += 1;
+                    self.count(|redrive| redrive.skipped += 1);
+                }
+            }
+            hold.push((letter.message_id, letter.receipt_handle));
+        }
+        self.hold(hold);
+        if !delete.is_empty() {
+            self.delete(delete).await;
+        }
+        if !send.is_empty() {
+            self.send(send, &mut dealt).await?;
+        }
+        Ok(dealt)
+    }
+
+    async fn send(&self, letters: Vec<Letter>, dealt: &mut Dealt) -> Result<(), Trouble> {
+        let sent = self.deliver(&letters).await?;
+        let outcomes: Vec<_> = letters
+            .iter()
+            .zip(&sent)
+            .map(|(letter, sent)| Outcome {
+                message_id: letter.message_id.clone(),
+                step: step(sent),
+            })
+            .collect();
+        // Nothing is deleted before this is on the disk.
+        self.engine.ledger.settle(self.id(), outcomes).await?;
+        let (mut delete, mut release) = (Vec::new(), Vec::new());
+        let mut target_gone = None;
+        for (letter, sent) in letters.into_iter().zip(sent) {
+            let message = (letter.message_id, letter.receipt_handle);
+            match sent {
+                Ok(_) => {
+                    dealt.done += 1;
+                    delete.push(message);
+                }
+                Err(Refusal::Message(why)) => {
+                    dealt.done += 1;
+                    self.count(|redrive| {
+                        redrive.failed += 1;
+                        redrive.error = Some(why);
+                    });
+                    self.hold([message]);
+                }
+                Err(Refusal::NotNow(why) | Refusal::Unknown(why)) => {
+                    dealt.postponed = true;
+                    self.complain(why);
+                    release.push(message.1);
+                }
+                Err(Refusal::Target(why)) => {
+                    target_gone = Some(why);
+                    release.push(message.1);
+                }
+            }
+        }
+        let acknowledged = u64::try_from(delete.len()).unwrap_or(0);
+        self.count(|redrive| redrive.sent += acknowledged);
+        let gone = self.delete(delete).await;
+        let gone = u64::try_from(gone.len()).unwrap_or(0);
+        self.count(|redrive| redrive.deleted += gone);
+        if !release.is_empty() {
+            self.engine.aws.release(&self.queue.url, &release).await;
+        }
+        target_gone.map_or(Ok(()), |why| {
+            Err(Trouble::Target(format!(
+                "nothing can be sent to {}: {why}",
+                self.task.plan.target
+            )))
+        })
+    }
+
+    /// Hands the events over, in order; answers for each.
+    async fn deliver(&self, letters: &[Letter]) -> Result<Vec<Sent>, Trouble> {
+        let target = &self.task.plan.target;
+        let aws = &self.engine.aws;
+        match target.kind {
+            OriginKind::Queue => {
+                let topology = self.engine.state.topology();
+                let Some(queue) = topology.queues.get(&target.name) else {
+                    return Ok(letters
+                        .iter()
+                        .map(|_| Err(Refusal::Target("the queue does not exist".to_owned())))
+                        .collect());
+                };
+                let mut sent = Vec::with_capacity(letters.len());
+                for part in parts(letters) {
+                    sent.extend(aws.send(&queue.url, part).await);
+                }
+                Ok(sent)
+            }
+            OriginKind::Function => {
+                let invocations = letters.iter().map(|letter| async move {
+                    match original(letter, OriginKind::Function) {
+                        Ok(payload) => aws.invoke(&target.name, payload).await,
+                        Err(why) => Err(Refusal::Message(why.to_owned())),
+                    }
+                });
+                Ok(join_all(invocations).await)
+            }
+        }
+    }
+}
+
+/// Why an event must not go to `target`, from what it says itself.
+fn refused(letter: &Letter, target: &Origin) -> Option<Step> {
+    if !admits(&decode(letter).evidence, target) {
+        return Some(Step::Skipped(format!(
+            "it says that it failed elsewhere than at {target}"
+        )));
+    }
+    original(letter, target.kind)
+        .err()
+        .map(|why| Step::Failed(why.to_owned()))
+}
+
+fn step(sent: &Sent) -> Step {
+    match sent {
+        Ok(new_id) => Step::Sent(new_id.clone()),
+        Err(Refusal::Unknown(why)) => Step::Unknown(why.clone()),
+        Err(Refusal::NotNow(why) | Refusal::Target(why)) => Step::Postponed(why.clone()),
+        Err(Refusal::Message(why)) => Step::Failed(why.clone()),
+    }
+}
+
+/// Parts of at most [`BATCH_BYTES`] each.
+fn parts(letters: &[Letter]) -> Vec<&[Letter]> {
+    let mut parts = Vec::new();
+    let mut rest = letters;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fitting = rest
+            .iter()
+            .take_while(|letter| {
+                bytes += letter.size();
+                bytes <= BATCH_BYTES
+            })
+            .count();
+        // A message alone is never larger than a batch may be, but if it were, SQS should say so and not we loop.
+        let (part, behind) = rest.split_at(fitting.max(1));
+        parts.push(part);
+        rest = behind;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::letter::tests::letter;
+
+    #[test]
+    fn parts_are_no_larger_than_a_batch_may_be() {
+        let large = letter("m", &"x".repeat(400_000));
+        let letters = vec![large; 5];
+        let sizes: Vec<_> = parts(&letters).iter().map(|part| part.len()).collect();
+        assert_eq!(sizes, [2, 2, 1]);
+        let huge = [letter("m", &"x".repeat(2_000_000))];
+        assert_eq!(parts(&huge).len(), 1);
+        assert!(parts(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_message_from_elsewhere_is_refused() {
+        let orders = Origin {
+            kind: OriginKind::Queue,
+            name: "orders".to_owned(),
+        };
+        let mut moved = letter("m", "{}");
+        assert_eq!(refused(&moved, &orders), None);
+        moved.system.insert(
+            "DeadLetterQueueSourceArn".to_owned(),
+            "arn:aws:sqs:eu-west-1:123456789012:bills".to_owned(),
+        );
+        assert!(matches!(refused(&moved, &orders), Some(Step::Skipped(_))));
+        let function = Origin {
+            kind: OriginKind::Function,
+            name: "notify".to_owned(),
+        };
+        let record = letter(
+            "m",
+            r#"{"requestContext":{"functionArn":"arn:aws:lambda:r:a:function:notify","condition":"RetriesExhausted"}}"#,
+        );
+        assert!(matches!(refused(&record, &function), Some(Step::Failed(_))));
+    }
+}

@@ -1,0 +1,376 @@
+//! One run of an operation: workers that each take one batch at a time, and how it ends.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use patterns_core::operation::{Operation, Redrive, Selection};
+use tokio::time::Instant;
+
+use super::Engine;
+use crate::aws::dead_letters::BATCH;
+use crate::database::DatabaseError;
+use crate::ledger::{Outcome, Step, Task};
+use crate::state::Reading;
+use crate::topology::QueueFacts;
+
+/// Batches under way at once. After a crash at most this many times [`BATCH`] events are in doubt.
+const WORKERS: usize = 6;
+
+/// A queue counts as empty after this many receives in a row without a message.
+const EMPTY_RECEIVES: u32 = 3;
+
+/// A run that meets nothing new for this long ends: what it misses is hidden by someone else, or gone.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A run without any success for this long, though it tries, fails.
+const FAILING: Duration = Duration::from_secs(600);
+
+/// Messages met and left alone, that are kept hidden until the end. SQS allows 120 000 in flight.
+const HELD_MAX: usize = 100_000;
+
+/// Between two reports of progress.
+const REPORT: Duration = Duration::from_millis(250);
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// Everything in the plan was dealt with.
+    Complete,
+    /// Nothing more can be done, for this reason.
+    Failed(String),
+    /// The daemon stops.
+    Stopped,
+    /// The ledger cannot be written.
+    Ledger(DatabaseError),
+}
+
+/// A run.
+pub struct Run<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) task: &'a Task,
+    pub(super) queue: &'a QueueFacts,
+    /// How many events may still be taken.
+    open: AtomicU64,
+    /// Set when the run is to end.
+    over: AtomicBool,
+    ended: Mutex<Option<Ended>>,
+    empty: AtomicU32,
+    /// Receives whose messages are not dealt with yet.
+    busy: AtomicU64,
+    new_at: Mutex<Instant>,
+    success_at: Mutex<Instant>,
+    /// Receipt handles of messages left alone, by message id.
+    held: Mutex<HashMap<String, String>>,
+    /// Deletions to write down with the next commit.
+    deleted: Mutex<Vec<Outcome>>,
+    progress: Mutex<Option<Redrive>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<'a> Run<'a> {
+    /// A run of `task`, which has the claim on `queue`.
+    pub fn new(engine: &'a Engine, task: &'a Task, queue: &'a QueueFacts) -> Self {
+        let now = Instant::now();
+        Self {
+            engine,
+            task,
+            queue,
+            open: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+            ended: Mutex::new(None),
+            empty: AtomicU32::new(0),
+            busy: AtomicU64::new(0),
+            new_at: Mutex::new(now),
+            success_at: Mutex::new(now),
+            held: Mutex::new(HashMap::new()),
+            deleted: Mutex::new(Vec::new()),
+            progress: Mutex::new(None),
+        }
+    }
+
+    /// Runs to the end.
+    pub async fn carry_out(self) -> Ended {
+        if let Err(error) = self.take_up().await {
+            return Ended::Ledger(error);
+        }
+        let workers = join_all((0..WORKERS).map(|_| self.work()));
+        tokio::pin!(workers);
+        loop {
+            tokio::select! {
+                _ = &mut workers => break,
+                () = tokio::time::sleep(REPORT) => self.report().await,
+            }
+        }
+        let handles: Vec<_> = lock(&self.held).drain().map(|(_, handle)| handle).collect();
+        self.engine.aws.release(&self.queue.url, &handles).await;
+        let last = self.take_deleted();
+        if let Err(error) = self.engine.ledger.settle(self.id(), last).await {
+            return Ended::Ledger(error);
+        }
+        let ended = lock(&self.ended).take();
+        match ended {
+            Some(ended) => ended,
+            None if self.engine.stop.is_cancelled() => Ended::Stopped,
+            None => match self.delete_leftover().await {
+                Ok(()) => Ended::Complete,
+                Err(error) => Ended::Ledger(error),
+            },
+        }
+    }
+
+    /// Continues where the last run ended, if there was one: what was sent is deleted, what may have been sent is made
+    /// visible and will be met again.
+    async fn take_up(&self) -> Result<(), DatabaseError> {
+        let ledger = &self.engine.ledger;
+        self.delete_leftover().await?;
+        let left = ledger.leftover(self.id()).await?;
+        let handles: Vec<_> = left.intent.into_iter().map(|(_, handle)| handle).collect();
+        self.engine.aws.release(&self.queue.url, &handles).await;
+        let progress = ledger.redrive(self.id()).await?;
+        let done = progress
+            .as_ref()
+            .map_or(0, |redrive| redrive.sent + redrive.failed + redrive.skipped);
+        self.open.store(
+            self.task.plan.planned.saturating_sub(done),
+            Ordering::SeqCst,
+        );
+        *lock(&self.progress) = progress;
+        Ok(())
+    }
+
+    /// Deletes copies of events that were sent, where that is not known to be done. One that fails is deleted when it is
+    /// met again, by this operation or a later one.
+    async fn delete_leftover(&self) -> Result<(), DatabaseError> {
+        let left = self.engine.ledger.leftover(self.id()).await?;
+        self.delete(left.sent).await;
+        let outcomes = self.take_deleted();
+        self.engine.ledger.settle(self.id(), outcomes).await
+    }
+
+    async fn work(&self) {
+        let mut failures = 0_u32;
+        while !self.is_over() {
+            let taken = self.reserve();
+            if taken == 0 {
+                return;
+            }
+            self.busy.fetch_add(1, Ordering::SeqCst);
+            let outcome = self.batch(taken).await;
+            self.busy.fetch_sub(1, Ordering::SeqCst);
+            match outcome {
+                Ok(dealt) => {
+                    self.give_back(taken.saturating_sub(dealt.done));
+                    if dealt.received == 0 {
+                        self.perhaps_empty().await;
+                    } else {
+                        self.empty.store(0, Ordering::SeqCst);
+                    }
+                    if dealt.done > 0 {
+                        *lock(&self.new_at) = Instant::now();
+                    }
+                    failures = if dealt.postponed { failures + 1 } else { 0 };
+                    if !dealt.postponed && dealt.received > 0 {
+                        *lock(&self.success_at) = Instant::now();
+                    }
+                }
+                Err(Trouble::Ledger(error)) => self.end(Ended::Ledger(error)),
+                Err(Trouble::Target(why)) => self.end(Ended::Failed(why)),
+                Err(Trouble::Aws(why)) => {
+                    self.give_back(taken);
+                    failures += 1;
+                    self.complain(why);
+                }
+            }
+            if failures > 0 {
+                self.pause(failures).await;
+            }
+        }
+    }
+
+    /// Takes up to one batch from what may still be taken.
+    fn reserve(&self) -> u64 {
+        let batch = u64::try_from(BATCH).unwrap_or(1);
+        let before = self
+            .open
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |open| {
+                Some(open.saturating_sub(batch))
+            })
+            .unwrap_or(0);
+        before.min(batch)
+    }
+
+    fn give_back(&self, events: u64) {
+        self.open.fetch_add(events, Ordering::SeqCst);
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst) || self.engine.stop.is_cancelled()
+    }
+
+    fn end(&self, ended: Ended) {
+        lock(&self.ended).get_or_insert(ended);
+        self.over.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends the run when the queue is proven empty, or when it had enough time to be.
+    async fn perhaps_empty(&self) {
+        let in_a_row = self.empty.fetch_add(1, Ordering::SeqCst) + 1;
+        // A batch under way may put messages back.
+        if in_a_row < EMPTY_RECEIVES || self.busy.load(Ordering::SeqCst) > 0 {
+            return;
+        }
+        let held = lock(&self.held).len();
+        let empty = match self.engine.aws.depth(&self.queue.url).await {
+            Ok(Some(depth)) => {
+                depth.visible + depth.delayed == 0
+                    && usize::try_from(depth.in_flight).is_ok_and(|in_flight| in_flight <= held)
+            }
+            Ok(None) => true,
+            Err(_) => false,
+        };
+        if empty || held >= HELD_MAX || lock(&self.new_at).elapsed() > PATIENCE {
+            self.over.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Waits before the next try, longer with each failure in a row; gives up when nothing succeeded for very long.
+    async fn pause(&self, failures: u32) {
+        if lock(&self.success_at).elapsed() > FAILING {
+            let why = lock(&self.progress)
+                .as_ref()
+                .and_then(|redrive| redrive.error.clone())
+                .unwrap_or_default();
+            self.end(Ended::Failed(format!(
+                "nothing succeeded for 10 minutes: {why}"
+            )));
+            return;
+        }
+        let wait = Duration::from_millis(250) * (1 << failures.min(5));
+        self.engine
+            .stop
+            .run_until_cancelled(tokio::time::sleep(wait))
+            .await;
+    }
+
+    /// The operation's id.
+    pub(super) fn id(&self) -> &str {
+        &self.task.operation_id
+    }
+
+    /// Whether messages without a row in the ledger are meant, too.
+    pub(super) fn everything(&self) -> bool {
+        self.task.plan.selection == Selection::Everything
+    }
+
+    /// Leaves messages alone, hidden, until the run ends.
+    pub(super) fn hold(&self, messages: impl IntoIterator<Item = (String, String)>) {
+        let mut held = lock(&self.held);
+        held.extend(messages);
+        if held.len() >= HELD_MAX {
+            self.over.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Deletes messages, (id, receipt handle), that are *sent* in the ledger. What fails stays *sent*.
+    pub(super) async fn delete(&self, messages: Vec<(String, String)>) -> Vec<String> {
+        let (ids, handles): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+        let results = self.engine.aws.delete(&self.queue.url, &handles).await;
+        let mut gone = Vec::new();
+        for (message_id, result) in ids.into_iter().zip(results) {
+            match result {
+                Ok(()) => gone.push(message_id),
+                Err(why) => {
+                    tracing::warn!(
+                        message_id,
+                        why,
+                        "sent, but not deleted; it will be when met again"
+                    );
+                }
+            }
+        }
+        lock(&self.deleted).extend(gone.iter().map(|message_id| Outcome {
+            message_id: message_id.clone(),
+            step: Step::Deleted,
+        }));
+        if !gone.is_empty()
+            && let Ok(count) = self
+                .engine
+                .mirror
+                .store
+                .remove(&self.queue.arn, gone.clone())
+                .await
+        {
+            let queue = self.queue.name.clone();
+            self.engine
+                .state
+                .report(Reading::Mirrored { queue, count })
+                .await;
+        }
+        gone
+    }
+
+    /// Deletions that wait to be written down.
+    pub(super) fn take_deleted(&self) -> Vec<Outcome> {
+        std::mem::take(&mut lock(&self.deleted))
+    }
+
+    /// Changes the progress that is shown; the ledger's word replaces it at the end.
+    pub(super) fn count(&self, change: impl FnOnce(&mut Redrive)) {
+        if let Some(progress) = lock(&self.progress).as_mut() {
+            change(progress);
+        }
+    }
+
+    /// Shows what keeps the run from going on.
+    pub(super) fn complain(&self, why: String) {
+        self.count(|redrive| redrive.error = Some(why));
+    }
+
+    async fn report(&self) {
+        let Some(mut redrive) = lock(&self.progress).clone() else {
+            return;
+        };
+        if let Ok((first, count)) = self.engine.ledger.doubts(self.id()).await {
+            redrive.in_doubt = first;
+            redrive.in_doubt_count = count;
+        }
+        self.engine
+            .state
+            .report(Reading::Operation(Operation::Redrive(redrive)))
+            .await;
+    }
+}
+
+/// What one batch came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dealt {
+    /// Messages received.
+    pub received: u64,
+    /// Events of the plan that were dealt with: sent, failed or skipped.
+    pub done: u64,
+    /// Whether something is to be tried again later.
+    pub postponed: bool,
+}
+
+/// What stops a batch.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The ledger cannot be written.
+    Ledger(DatabaseError),
+    /// Nothing can be sent to the target.
+    Target(String),
+    /// AWS did not answer; to be tried again.
+    Aws(String),
+}
+
+impl From<DatabaseError> for Trouble {
+    fn from(error: DatabaseError) -> Self {
+        Self::Ledger(error)
+    }
+}
