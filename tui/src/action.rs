@@ -12,6 +12,7 @@ pub enum Action {
     Suspend,
     Redraw,
     Back,
+    Leave,
     Help,
     Refresh,
     NextScreen,
@@ -233,7 +234,8 @@ pub const TABLE: &[Entry] = &[
 
     entry(Action::Refresh, "refresh", Context::Browse, &[key('R')], "", "ask AWS again now"),
     entry(Action::Help, "help", Context::Browse, &[key('?')], "help", "show or hide these keys"),
-    entry(Action::Back, "back", Context::Browse, &[named(KeyCode::Esc), key('q')], "back", "dismiss an error, then go back; q at the start quits"),
+    entry(Action::Back, "back", Context::Browse, &[named(KeyCode::Esc)], "back", "dismiss an error, then close what is open, then go to the overview"),
+    entry(Action::Leave, "leave", Context::Browse, &[key('q')], "quit", "as back; quits from the overview"),
 
     entry(Action::Redraw, "redraw", Context::Always, &[ctrl('l')], "", "draw the screen again"),
     entry(Action::Suspend, "suspend", Context::Always, &[ctrl('z')], "", "stop the program; fg continues it"),

@@ -268,3 +268,112 @@ fn chain(error: &reqwest::Error) -> String {
     }
     text::visible(&text)
 }
+
+#[cfg(test)]
+mod tests {
+    use patterns_core::operation::Selection;
+
+    use super::*;
+    use crate::sample::{self, daemon::Daemon};
+
+    #[tokio::test]
+    async fn another_protocol_is_named_with_both_versions() {
+        let daemon =
+            Daemon::answer(|_| (200, r#"{"protocol": 99, "version": "9.9.9"}"#.to_owned()));
+        let problem = daemon.client().hello().await.unwrap_err();
+        assert_eq!(problem.kind, ProblemKind::Unreachable);
+        for part in [
+            "9.9.9",
+            "protocol 99",
+            "protocol 1",
+            env!("CARGO_PKG_VERSION"),
+        ] {
+            assert!(problem.why.contains(part), "{part} in {problem}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_absent_a_dead_and_a_silent_socket_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("daemon.sock");
+        let client = Client::new(path.clone(), Strings::Visible).unwrap();
+        let problem = client.hello().await.unwrap_err();
+        assert!(problem.why.contains("no such socket"), "{problem}");
+        assert!(
+            problem
+                .fix
+                .contains(&format!("patterns-daemon --socket {}", path.display()))
+        );
+
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let problem = client.hello().await.unwrap_err();
+        assert!(problem.why.contains("does not answer in time"), "{problem}");
+
+        drop(listener);
+        let problem = client.hello().await.unwrap_err();
+        assert!(problem.why.contains("refuses"), "{problem}");
+        assert_eq!(problem.exit_code(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_problem_of_the_daemon_arrives_whole() {
+        let sent = Problem::new(
+            ProblemKind::Conflict,
+            "the route is ambiguous",
+            "two origins",
+            "use --to",
+        );
+        let body = serde_json::to_string(&sent).unwrap();
+        let daemon = Daemon::answer(move |_| (409, body.clone()));
+        let request = Request::Plan {
+            dead_letter_queue: "dlq".to_owned(),
+            selection: Selection::Everything,
+            to: None,
+        };
+        assert_eq!(daemon.client().send(request).await, Err(sent));
+    }
+
+    #[tokio::test]
+    async fn hostile_text_is_visible_on_screens_and_exact_in_json() {
+        let mut task = sample::tasks().remove(0);
+        task.title = "\u{1b}[2J".to_owned();
+        let body = serde_json::to_string(&Reply::Tasks(vec![task])).unwrap();
+        let daemon = Daemon::answer(move |_| (200, body.clone()));
+        for (strings, title) in [(Strings::Visible, "␛[2J"), (Strings::Exact, "\u{1b}[2J")] {
+            let client = Client::new(daemon.socket(), strings).unwrap();
+            let reply = client
+                .send(Request::TaskList { pattern: None })
+                .await
+                .unwrap();
+            let Reply::Tasks(tasks) = reply else {
+                panic!("{reply:?}")
+            };
+            assert_eq!(tasks[0].title, title);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_connection_is_tried_again_under_the_same_id() {
+        let ids = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = ids.clone();
+        let daemon = Daemon::answer(move |request| {
+            let (_, body) = request.split_once("\r\n\r\n").unwrap();
+            let envelope: Envelope = serde_json::from_str(body).unwrap();
+            let mut seen = seen.lock().unwrap();
+            seen.push(envelope.id);
+            // Status 0 closes the connection without an answer.
+            if seen.len() == 1 {
+                (0, String::new())
+            } else {
+                (200, r#"{"kind": "done"}"#.to_owned())
+            }
+        });
+        assert_eq!(
+            daemon.client().send(Request::Refresh).await,
+            Ok(Reply::Done)
+        );
+        let ids = ids.lock().unwrap();
+        assert_eq!(ids.len(), 2);
+        assert_eq!(ids[0], ids[1]);
+    }
+}

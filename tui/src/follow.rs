@@ -72,3 +72,67 @@ async fn connected(
         "wait, or see why with\n  systemctl status patterns-daemon",
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::sample::{self, daemon::Daemon};
+
+    /// A daemon that says hello, streams one snapshot and closes the connection.
+    fn short_lived(request: &str) -> (u16, String) {
+        if request.starts_with("GET /v1/hello") {
+            (200, serde_json::to_string(&sample::hello()).unwrap())
+        } else {
+            (
+                200,
+                serde_json::to_string(&sample::snapshot()).unwrap() + "\n",
+            )
+        }
+    }
+
+    #[tokio::test]
+    async fn after_an_interruption_snapshots_arrive_again() {
+        let daemon = Daemon::answer(short_lived);
+        let (sender, mut messages) = mpsc::channel(4);
+        let following = tokio::spawn(follow(daemon.client(), sender));
+        for _ in 0..2 {
+            assert!(matches!(messages.recv().await, Some(Message::Connected(_))));
+            let Some(Message::Snapshot(snapshot)) = messages.recv().await else {
+                panic!("no snapshot")
+            };
+            assert_eq!(*snapshot, sample::snapshot());
+            let Some(Message::Lost { retry_in, .. }) = messages.recv().await else {
+                panic!("not lost")
+            };
+            assert_eq!(
+                retry_in, FIRST_PAUSE,
+                "a connection that worked starts the pauses anew"
+            );
+        }
+        drop(messages);
+        following.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_grow_to_their_limit() {
+        let client = crate::client::Client::new(
+            "/nonexistent/socket".into(),
+            crate::client::Strings::Visible,
+        )
+        .unwrap();
+        let (sender, mut messages) = mpsc::channel(4);
+        let following = tokio::spawn(follow(client, sender));
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            let Some(Message::Lost { retry_in, .. }) = messages.recv().await else {
+                panic!("not lost")
+            };
+            pauses.push(retry_in.as_millis());
+        }
+        assert_eq!(pauses, [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000]);
+        drop(messages);
+        following.await.unwrap();
+    }
+}

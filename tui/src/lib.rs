@@ -15,7 +15,7 @@
 //! - `app`, `terminal`: the loop, and the terminal it borrows
 //! - `message` → `update` (`perform`, `reply`, `edit`) → `effect`, over the one `model`
 //! - `action`: every key with its meaning; the footer and the help are made from it
-//! - `view`, `screen/`, `widget/`, `theme`: what it looks like
+//! - `view`, `frame`, `screen/`, `widget/`, `theme`: what it looks like
 
 mod action;
 mod app;
@@ -28,6 +28,9 @@ mod effect;
 mod figure;
 mod follow;
 mod form;
+mod frame;
+#[cfg(test)]
+mod journey;
 mod layer;
 mod message;
 mod model;

@@ -20,7 +20,8 @@ pub fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Quit => return vec![Effect::Quit],
         Action::Suspend => return vec![Effect::Suspend],
         Action::Redraw => return vec![Effect::Redraw],
-        Action::Back => return back(model),
+        Action::Back => return back(model).unwrap_or_default(),
+        Action::Leave => return back(model).unwrap_or_else(|| vec![Effect::Quit]),
         Action::Help => match model.layers.last() {
             Some(Layer::Help { .. }) => drop(model.layers.pop()),
             _ => model.layers.push(Layer::Help { scroll: 0 }),
@@ -101,18 +102,12 @@ fn selected_event(model: &Model) -> Option<(String, String)> {
     Some((event.dead_letter_queue.clone(), event.id.clone()))
 }
 
-/// `Esc` and `q`: dismiss errors first, then pop a layer, then go back to the overview, then quit.
-fn back(model: &mut Model) -> Vec<Effect> {
-    if dismiss(model) {
-        return Vec::new();
+/// Dismisses errors first, then pops a layer, then goes to the overview; `None` when there is nothing to go back from.
+fn back(model: &mut Model) -> Option<Vec<Effect>> {
+    if dismiss(model) || model.layers.pop().is_some() {
+        return Some(Vec::new());
     }
-    if model.layers.pop().is_some() {
-        return Vec::new();
-    }
-    if model.screen == Screen::Overview {
-        return vec![Effect::Quit];
-    }
-    show(model, Screen::Overview)
+    (model.screen != Screen::Overview).then(|| show(model, Screen::Overview))
 }
 
 fn cancel(model: &mut Model) -> Vec<Effect> {

@@ -4,6 +4,7 @@ use patterns_core::function::Function;
 use patterns_core::queue::QueueRole;
 
 use crate::action::{Action, Entry};
+use crate::layer::Layer;
 use crate::model::{Model, Row, Screen};
 
 /// The reason, as a sentence; `None` when it can be done.
@@ -15,6 +16,7 @@ pub fn refusal(model: &Model, entry: &Entry) -> Option<String> {
                 | Action::Suspend
                 | Action::Redraw
                 | Action::Back
+                | Action::Leave
                 | Action::Help
                 | Action::Cancel
                 | Action::NextScreen
@@ -27,6 +29,9 @@ pub fn refusal(model: &Model, entry: &Entry) -> Option<String> {
         return Some("The daemon is read-only: it was started with --read-only".to_owned());
     }
     match entry.action {
+        Action::Commit if matches!(model.layers.last(), Some(Layer::Planning(_))) => {
+            Some("The daemon is still making the plan".to_owned())
+        }
         Action::Burst | Action::CreateTask if snapshot.patterns.is_empty() => Some(
             "The daemon knows no pattern's URL: add [patterns.<name>] url = \"…\" to its configuration".to_owned(),
         ),

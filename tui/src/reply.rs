@@ -68,11 +68,9 @@ pub fn take(model: &mut Model, request: Request, answer: Result<Reply, Problem>)
             Vec::new()
         }
         Request::SetDelivery { function, broken } => {
+            let verb = if broken { "fail" } else { "succeed" };
             match answer {
-                Ok(_) if broken => {
-                    model.inform(format!("Deliveries of {function} fail from now on"))
-                }
-                Ok(_) => model.inform(format!("Deliveries of {function} succeed from now on")),
+                Ok(_) => model.inform(format!("Deliveries of {function} {verb} from now on")),
                 Err(problem) => model.complain(&problem),
             }
             Vec::new()

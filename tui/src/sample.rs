@@ -1,5 +1,7 @@
 //! A model as it looks in the middle of a day, for tests.
 
+pub mod daemon;
+
 use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -368,7 +370,9 @@ pub fn draw(model: &mut Model, width: u16, height: u16) -> Buffer {
 pub fn picture(model: &mut Model, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal
-        .draw(|frame| drop(view::draw(frame, model, Theme::new(false))))
+        .draw(|frame| {
+            view::draw(frame, model, Theme::new(false));
+        })
         .unwrap();
     terminal.backend().to_string()
 }

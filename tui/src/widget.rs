@@ -1,5 +1,6 @@
 //! What screens are made of. None of them knows the model.
 
+pub mod confirm;
 pub mod dialog;
 pub mod form;
 pub mod help;

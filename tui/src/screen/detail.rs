@@ -120,7 +120,7 @@ fn lines(detail: &FailedDetail, now: Timestamp, theme: Theme) -> Vec<Line<'stati
         fact("Sent", when(event.sent_at)),
     ];
     if let Some(at) = event.expires_at {
-        lines.push(fact("Deleted by SQS", format!(" {}", figure::time(at))));
+        lines.push(fact("Expires", figure::time(at)));
     }
     if let Some(id) = &event.correlation_id {
         lines.push(fact("Correlation", id.clone()));

@@ -12,13 +12,13 @@ use crate::theme::Theme;
 use crate::widget::table::{Column, Table};
 
 const COLUMNS: [Column; 7] = [
-    Column::text("id", 3),
+    Column::text("id", 4),
     Column::figure("sent", 0),
-    Column::text("dead-letter queue", 1),
-    Column::long("failed at", 12, 2),
-    Column::figure("attempts", 4),
+    Column::text("dead-letter queue", 3),
+    Column::text("failed at", 1),
+    Column::figure("attempts", 5),
     Column::text("error", 0),
-    Column::long("message", 12, 5),
+    Column::long("message", 20, 2),
 ];
 
 /// Draws the list; the rows of one page.
@@ -72,7 +72,7 @@ fn row(event: &FailedEvent, model: &Model, theme: Theme) -> Vec<Span<'static>> {
     let origin = event
         .origin
         .as_ref()
-        .map_or_else(|| "unknown".to_owned(), ToString::to_string);
+        .map_or_else(|| "unknown".to_owned(), |origin| origin.name.clone());
     vec![
         Span::styled(event.id.clone(), theme.muted()),
         Span::raw(figure::age(event.sent_at, model.now)),

@@ -25,8 +25,9 @@ const COLUMNS: [Column; 7] = [
 /// Lines of the selected operation's figures, heading included.
 const DETAIL_HEIGHT: u16 = 11;
 
-/// Characters of a progress bar.
+/// Characters of a progress bar among the figures, and of the shorter one on the overview.
 const BAR: usize = 30;
+const SHORT_BAR: usize = 16;
 
 /// Draws list and figures; the rows of one page.
 pub fn draw(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) -> usize {
@@ -76,7 +77,7 @@ pub fn line(operation: &Operation, theme: Theme) -> Line<'static> {
     let mut spans = vec![
         Span::styled(format!("{mark} "), style),
         Span::raw(format!("{}  ", what(operation))),
-        Span::raw(format!("{} {done}/{all}", bar(done, all))),
+        Span::raw(format!("{} {done}/{all}", bar(done, all, SHORT_BAR))),
     ];
     if let Operation::Burst(burst) = operation {
         spans.push(Span::raw(format!(
@@ -132,10 +133,10 @@ fn mark(operation: &Operation, theme: Theme) -> (&'static str, Style) {
     }
 }
 
-fn bar(done: u64, all: u64) -> String {
-    let parts = u128::from(done.min(all)) * BAR as u128 / u128::from(all.max(1));
-    let full = usize::try_from(parts).unwrap_or(BAR);
-    format!("{}{}", "█".repeat(full), "░".repeat(BAR - full))
+fn bar(done: u64, all: u64, width: usize) -> String {
+    let parts = u128::from(done.min(all)) * width as u128 / u128::from(all.max(1));
+    let full = usize::try_from(parts).unwrap_or(width);
+    format!("{}{}", "█".repeat(full), "░".repeat(width - full))
 }
 
 fn row(operation: &Operation, model: &Model, theme: Theme) -> Vec<Span<'static>> {
@@ -166,7 +167,7 @@ fn row(operation: &Operation, model: &Model, theme: Theme) -> Vec<Span<'static>>
 
 fn fact(label: &str, value: String, theme: Theme) -> Line<'static> {
     Line::from(vec![
-        Span::styled(format!("{label:<12}"), theme.muted()),
+        Span::styled(format!("{label:<13}"), theme.muted()),
         Span::raw(value),
     ])
 }
@@ -175,7 +176,7 @@ fn redrive_figures(redrive: &Redrive, theme: Theme) -> Vec<Line<'static>> {
     let share = |label: &str, number: u64| {
         fact(
             label,
-            format!("{} {number}", bar(number, redrive.planned)),
+            format!("{} {number}", bar(number, redrive.planned, BAR)),
             theme,
         )
     };
@@ -231,7 +232,7 @@ fn burst_figures(burst: &Burst, theme: Theme) -> Vec<Line<'static>> {
             "created",
             format!(
                 "{} {} of {}",
-                bar(burst.sent, burst.count),
+                bar(burst.sent, burst.count, BAR),
                 burst.sent,
                 burst.count
             ),

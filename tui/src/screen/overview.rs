@@ -72,7 +72,8 @@ pub fn draw(
     // Heading, column titles, rows, a blank line.
     let wanted = |rows: usize| u16::try_from(rows.max(1) + 3).unwrap_or(u16::MAX);
     let functions = wanted(snapshot.functions.len());
-    let queues = wanted(snapshot.queues.len()).min(rest.saturating_sub(functions).max(rest / 2));
+    let queues =
+        wanted(snapshot.queues.len()).min(rest.saturating_sub(functions).max(rest * 3 / 5));
     let [queues, functions, problem_area, strip_area] = Layout::vertical([
         Constraint::Length(queues),
         Constraint::Fill(1),

@@ -99,6 +99,14 @@ impl Table<'_> {
                 ..area
             };
             self.draw_row(row, &widths, line, buffer);
+            // More rows than are seen: arrows beside the first and the last one.
+            let above = y == area.y + 1 && first > 0;
+            let below = y + 1 == area.bottom() && index + 1 < self.rows.len();
+            if above || below {
+                let arrow = if above { "↑" } else { "↓" };
+                let room = usize::from(area.width) - 1;
+                buffer.set_stringn(area.x + 1, y, arrow, room, theme.muted());
+            }
             if self.selected == Some(index) {
                 buffer.set_stringn(area.x, y, "▸", usize::from(area.width), Style::new());
                 buffer.set_style(line, theme.selected());

@@ -1,0 +1,478 @@
+//! What keys and answers lead to, and that nothing leads to a panic.
+
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use jiff::SignedDuration;
+use patterns_core::operation::{Operation, OperationState, Selection};
+use patterns_core::problem::{Problem, ProblemKind};
+use patterns_core::protocol::{Reply, Request};
+use patterns_core::text::is_hostile;
+use proptest::prelude::*;
+
+use crate::effect::Effect;
+use crate::layer::Layer;
+use crate::message::Message;
+use crate::model::{Link, Model, Row, Screen};
+use crate::sample::{self, answer, press};
+use crate::update::update;
+
+fn failed_list() -> Request {
+    Request::FailedList {
+        dead_letter_queue: None,
+        limit: None,
+    }
+}
+
+fn handoff_plan() -> Request {
+    Request::Plan {
+        dead_letter_queue: "internal-handoff-failures".to_owned(),
+        selection: Selection::Everything,
+        to: None,
+    }
+}
+
+fn unreachable() -> Problem {
+    Problem::new(ProblemKind::Unreachable, "gone", "it ended", "")
+}
+
+#[test]
+fn one_key_plans_and_the_second_starts() {
+    let mut model = sample::live();
+    assert_eq!(press(&mut model, "r"), [Effect::Send(handoff_plan())]);
+    assert_eq!(
+        press(&mut model, "⏎"),
+        [],
+        "a plan that is not there cannot be confirmed"
+    );
+    answer(&mut model, handoff_plan(), Ok(Reply::Plan(sample::plan())));
+    let start = Request::Start {
+        plan_id: "plan-1".to_owned(),
+    };
+    assert_eq!(press(&mut model, "⏎"), [Effect::Send(start)]);
+    assert!(model.layers.is_empty());
+}
+
+#[test]
+fn a_withdrawn_wish_for_a_plan_stays_withdrawn() {
+    let mut model = sample::live();
+    press(&mut model, "r⎋");
+    answer(&mut model, handoff_plan(), Ok(Reply::Plan(sample::plan())));
+    assert!(model.layers.is_empty());
+}
+
+#[test]
+fn an_event_or_its_whole_queue_is_redriven() {
+    let mut model = sample::live();
+    assert_eq!(press(&mut model, "2"), [Effect::Send(failed_list())]);
+    answer(
+        &mut model,
+        failed_list(),
+        Ok(Reply::Failed(sample::failed())),
+    );
+    let plan = |selection| Request::Plan {
+        dead_letter_queue: "queue-leveling-notifications-dlq".to_owned(),
+        selection,
+        to: None,
+    };
+    let chosen = plan(Selection::Chosen(vec!["0b5e55ed0001".to_owned()]));
+    assert_eq!(press(&mut model, "jr"), [Effect::Send(chosen)]);
+    press(&mut model, "⎋");
+    assert_eq!(
+        press(&mut model, "A"),
+        [Effect::Send(plan(Selection::Everything))]
+    );
+}
+
+#[test]
+fn an_ambiguous_route_is_a_choice() {
+    let mut model = sample::live();
+    let mut snapshot = sample::snapshot();
+    let mut other = sample::handoff_origin();
+    other.name = "other".to_owned();
+    snapshot.queues[0].origins.push(other);
+    update(&mut model, Message::Snapshot(Box::new(snapshot)));
+    press(&mut model, "r");
+    let conflict = Problem::new(
+        ProblemKind::Conflict,
+        "the route is ambiguous",
+        "two origins",
+        "",
+    );
+    answer(&mut model, handoff_plan(), Err(conflict));
+    let chosen = Request::Plan {
+        dead_letter_queue: "internal-handoff-failures".to_owned(),
+        selection: Selection::Everything,
+        to: Some("other".to_owned()),
+    };
+    assert_eq!(press(&mut model, "j⏎"), [Effect::Send(chosen)]);
+}
+
+#[test]
+fn a_read_only_daemon_is_not_asked_for_changes() {
+    let mut model = sample::live();
+    let mut snapshot = sample::snapshot();
+    snapshot.read_only = true;
+    update(&mut model, Message::Snapshot(Box::new(snapshot)));
+    assert_eq!(press(&mut model, "rxb"), []);
+    assert!(model.layers.is_empty());
+    assert!(model.notices.last().unwrap().text.contains("read-only"));
+}
+
+#[test]
+fn a_function_is_broken_with_two_keys_and_only_where_it_can_be() {
+    let mut model = sample::live();
+    model
+        .row
+        .select(Row::Function("queue-leveling-create-task".to_owned()));
+    press(&mut model, "x");
+    assert!(model.layers.is_empty());
+    let name = "queue-leveling-send-notification".to_owned();
+    model.row.select(Row::Function(name.clone()));
+    let wish = Request::SetDelivery {
+        function: name,
+        broken: true,
+    };
+    assert_eq!(press(&mut model, "x⏎"), [Effect::Send(wish)]);
+}
+
+#[test]
+fn what_was_typed_survives_a_refusal() {
+    let mut model = sample::live();
+    press(&mut model, "3n");
+    let sent = press(&mut model, "quit 1?⏎");
+    let [Effect::Send(Request::TaskCreate { task, pattern })] = sent.as_slice() else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(
+        (task.title.as_str(), pattern.as_deref()),
+        ("quit 1?", Some("internal-handoff"))
+    );
+    let request = Request::TaskCreate {
+        task: task.clone(),
+        pattern: pattern.clone(),
+    };
+    let refused = |why: &str| {
+        Err(Problem::new(
+            ProblemKind::Usage,
+            "the task is not valid",
+            why,
+            "",
+        ))
+    };
+    answer(
+        &mut model,
+        request.clone(),
+        refused("title: Title must not exceed 3 characters"),
+    );
+    let Some(Layer::Form(form)) = model.layers.last() else {
+        panic!("the form is gone")
+    };
+    assert_eq!(form.fields[0].value(), "quit 1?");
+    assert_eq!(
+        form.fields[0].error.as_deref(),
+        Some("Title must not exceed 3 characters")
+    );
+
+    press(&mut model, "⏎");
+    answer(
+        &mut model,
+        request.clone(),
+        refused("the API did not answer"),
+    );
+    assert!(model.notices.iter().any(|notice| notice.error));
+    press(&mut model, "⎋");
+    assert!(
+        !model.notices.iter().any(|notice| notice.error),
+        "Esc dismisses the error first"
+    );
+    assert_eq!(model.layers.len(), 1, "and leaves the form");
+
+    press(&mut model, "⏎");
+    answer(
+        &mut model,
+        request,
+        Ok(Reply::Task(sample::tasks().remove(0))),
+    );
+    assert!(model.layers.is_empty());
+}
+
+#[test]
+fn a_burst_is_stated_before_it_starts_and_its_form_survives_a_refusal() {
+    let mut model = sample::live();
+    let sent = press(&mut model, "b⏎⏎");
+    let burst = Request::Burst {
+        pattern: Some("internal-handoff".to_owned()),
+        rate: 100.0,
+        count: 500,
+    };
+    assert_eq!(sent, [Effect::Send(burst.clone())]);
+    answer(&mut model, burst.clone(), Err(sample::problem()));
+    assert!(matches!(model.layers.as_slice(), [Layer::Form(form)] if !form.sent));
+    answer(
+        &mut model,
+        burst,
+        Ok(Reply::Operation(Operation::Burst(sample::burst()))),
+    );
+    press(&mut model, "⎋⎋");
+    assert!(model.layers.is_empty());
+}
+
+#[test]
+fn pasted_text_is_never_keys() {
+    let mut model = sample::live();
+    update(&mut model, Message::Paste("q\u{3}r".to_owned()));
+    assert!(model.layers.is_empty());
+    press(&mut model, "3n");
+    update(&mut model, Message::Paste("buy\nmilk\n".to_owned()));
+    let Some(Layer::Form(form)) = model.layers.last() else {
+        panic!("the form is gone")
+    };
+    assert_eq!(form.fields[0].value(), "buy milk");
+}
+
+#[test]
+fn a_lost_link_keeps_screen_cursor_and_figures() {
+    let mut model = sample::live();
+    press(&mut model, "j");
+    let row = model.selected_row();
+    update(
+        &mut model,
+        Message::Lost {
+            problem: Box::new(unreachable()),
+            retry_in: Duration::from_secs(1),
+        },
+    );
+    assert!(matches!(model.link, Link::Lost { .. }));
+    update(&mut model, Message::Connected(Box::new(sample::hello())));
+    let mut snapshot = sample::snapshot();
+    snapshot
+        .queues
+        .insert(0, sample::snapshot().queues.remove(2));
+    snapshot.queues[0].name = "a-new-queue".to_owned();
+    update(&mut model, Message::Snapshot(Box::new(snapshot)));
+    assert_eq!(model.link, Link::Live);
+    assert_eq!(model.selected_row(), row);
+}
+
+#[test]
+fn the_list_follows_the_queues() {
+    let mut model = sample::live();
+    press(&mut model, "2");
+    answer(
+        &mut model,
+        failed_list(),
+        Ok(Reply::Failed(sample::failed())),
+    );
+    let same = update(&mut model, Message::Snapshot(Box::new(sample::snapshot())));
+    assert_eq!(same, []);
+    let mut changed = sample::snapshot();
+    changed.queues[0].mirrored = Some(15);
+    let asked = update(&mut model, Message::Snapshot(Box::new(changed.clone())));
+    assert_eq!(asked, [Effect::Send(failed_list())]);
+    changed.queues[0].mirrored = Some(16);
+    assert_eq!(
+        update(&mut model, Message::Snapshot(Box::new(changed))),
+        [],
+        "one question at a time"
+    );
+    let again = answer(
+        &mut model,
+        failed_list(),
+        Ok(Reply::Failed(sample::failed())),
+    );
+    assert_eq!(again, [Effect::Send(failed_list())]);
+}
+
+#[test]
+fn news_fades_and_errors_stay() {
+    let mut model = sample::live();
+    let mut ended = sample::snapshot();
+    let Operation::Burst(burst) = &mut ended.operations[0] else {
+        panic!()
+    };
+    burst.state = OperationState::Completed;
+    burst.sent = 500;
+    update(&mut model, Message::Snapshot(Box::new(ended)));
+    model.complain(&sample::problem());
+    assert_eq!(
+        model.notices[0].text,
+        "Burst on queue-leveling completed: 500 tasks at 99.2/s"
+    );
+    update(
+        &mut model,
+        Message::Tick(sample::now() + SignedDuration::from_secs(6)),
+    );
+    assert_eq!(model.notices.len(), 1);
+    assert!(model.notices[0].error);
+}
+
+#[test]
+fn escape_leads_home_and_q_leads_out() {
+    let mut model = sample::live();
+    assert_eq!(press(&mut model, "4⎋⎋⎋"), []);
+    assert_eq!(model.screen, Screen::Overview);
+    assert_eq!(press(&mut model, "?q"), []);
+    assert_eq!(press(&mut model, "q"), [Effect::Quit]);
+    let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+    press(&mut model, "3n");
+    assert_eq!(update(&mut model, Message::Key(ctrl_c)), [Effect::Quit]);
+}
+
+#[test]
+fn scrolling_ends_with_the_text() {
+    let mut model = sample::live();
+    press(&mut model, "2");
+    answer(
+        &mut model,
+        failed_list(),
+        Ok(Reply::Failed(sample::failed())),
+    );
+    press(&mut model, "⏎");
+    let id = "0b5e55ed0000".to_owned();
+    answer(
+        &mut model,
+        Request::FailedShow { id },
+        Ok(Reply::Event(Box::new(sample::hostile_detail()))),
+    );
+    sample::draw(&mut model, 80, 16);
+    press(&mut model, "G");
+    let Some(Layer::Detail(detail)) = model.layers.last() else {
+        panic!()
+    };
+    let bottom = detail.scroll;
+    assert!(bottom > 0);
+    press(&mut model, "jjk");
+    let Some(Layer::Detail(detail)) = model.layers.last() else {
+        panic!()
+    };
+    assert_eq!(detail.scroll, bottom - 1);
+}
+
+#[test]
+fn nothing_hostile_reaches_the_screen() {
+    let mut model = sample::live();
+    press(&mut model, "2");
+    answer(
+        &mut model,
+        failed_list(),
+        Ok(Reply::Failed(sample::failed())),
+    );
+    press(&mut model, "⏎");
+    let id = "0b5e55ed0000".to_owned();
+    answer(
+        &mut model,
+        Request::FailedShow { id },
+        Ok(Reply::Event(Box::new(sample::hostile_detail()))),
+    );
+    let screen = sample::draw(&mut model, 100, 60);
+    let text: String = screen
+        .content()
+        .iter()
+        .map(ratatui::buffer::Cell::symbol)
+        .collect();
+    assert!(!text.chars().any(is_hostile));
+    assert!(text.contains("␛[2J") && text.contains("⟨202E⟩"));
+
+    press(&mut model, "⎋3n");
+    update(&mut model, Message::Paste("\u{1b}[31m\u{202e}x".to_owned()));
+    let screen = sample::draw(&mut model, 100, 60);
+    assert!(
+        !screen
+            .content()
+            .iter()
+            .any(|cell| cell.symbol().chars().any(is_hostile))
+    );
+}
+
+/// What the daemon could answer to `request`, right or wrong.
+fn any_answer(request: &Request, sort: u8) -> Result<Reply, Problem> {
+    let kind = match sort % 4 {
+        0 => ProblemKind::Conflict,
+        1 => return Err(unreachable()),
+        _ => {
+            return Ok(match request {
+                Request::FailedList { .. } => Reply::Failed(sample::failed()),
+                Request::FailedShow { .. } => Reply::Event(Box::new(sample::hostile_detail())),
+                Request::Plan { .. } => Reply::Plan(sample::plan()),
+                Request::TaskCreate { .. } => Reply::Task(sample::tasks().remove(0)),
+                Request::TaskList { .. } => Reply::Tasks(sample::tasks()),
+                Request::Start { .. } | Request::Operation { .. } => {
+                    Reply::Operation(Operation::Redrive(sample::redrive()))
+                }
+                Request::Burst { .. } => Reply::Operation(Operation::Burst(sample::burst())),
+                Request::SetDelivery { .. } | Request::Refresh => Reply::Done,
+            });
+        }
+    };
+    Err(Problem::new(kind, "refused", "title: for a reason", "wait"))
+}
+
+/// One step of a random session; `number` varies what the step does.
+fn random_step(model: &mut Model, asked: &mut Vec<Request>, step: u8, number: u8) {
+    let keys = [
+        KeyCode::Enter,
+        KeyCode::Esc,
+        KeyCode::Tab,
+        KeyCode::BackTab,
+        KeyCode::Up,
+        KeyCode::Down,
+        KeyCode::Left,
+        KeyCode::Right,
+        KeyCode::Backspace,
+        KeyCode::PageDown,
+        KeyCode::Home,
+    ];
+    let code = match number {
+        0..=126 => KeyCode::Char(char::from(number)),
+        127..=140 => KeyCode::Char('漢'),
+        _ => keys[usize::from(number) % keys.len()],
+    };
+    let message = match step {
+        0..=9 => Message::Key(KeyEvent::new(code, KeyModifiers::NONE)),
+        10 => Message::Key(KeyEvent::new(code, KeyModifiers::CONTROL)),
+        11 | 12 if !asked.is_empty() => {
+            let request = asked.remove(usize::from(number) % asked.len());
+            let answer = any_answer(&request, number);
+            Message::Replied(request, Box::new(answer))
+        }
+        13 => {
+            let mut snapshot = sample::snapshot();
+            snapshot.queues.truncate(usize::from(number) % 4);
+            snapshot.functions.truncate(usize::from(number) % 13);
+            snapshot.operations.truncate(usize::from(number) % 3);
+            snapshot.patterns.truncate(usize::from(number) % 3);
+            Message::Snapshot(Box::new(snapshot))
+        }
+        14 => Message::Lost {
+            problem: Box::new(unreachable()),
+            retry_in: Duration::from_secs(1),
+        },
+        15 => Message::Paste("\u{1b}[2J漢\n".to_owned()),
+        16 => Message::Connected(Box::new(sample::hello())),
+        _ => Message::Tick(sample::now() + SignedDuration::from_secs(i64::from(number))),
+    };
+    for effect in update(model, message) {
+        if let Effect::Send(request) = effect {
+            asked.push(request);
+        }
+    }
+    if step.is_multiple_of(4) {
+        sample::draw(model, u16::from(number), u16::from(number) / 3);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_session_panics(connected in any::<bool>(), steps in prop::collection::vec((0..18u8, any::<u8>()), 1..200)) {
+        let mut model = if connected { sample::live() } else { sample::started() };
+        let mut asked = Vec::new();
+        for (step, number) in steps {
+            random_step(&mut model, &mut asked, step, number);
+        }
+        let screen = sample::draw(&mut model, 100, 30);
+        prop_assert!(!screen.content().iter().any(|cell| cell.symbol().chars().any(is_hostile)));
+    }
+}
