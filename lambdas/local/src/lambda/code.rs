@@ -113,15 +113,32 @@ pub fn unpack(zip: &[u8], parent: &Path) -> Result<Code, AwsError> {
             )
         })?;
     unpack_bounded(zip, folder.path(), MAX_UNPACKED_BYTES)?;
-    if !is_program(&folder.path().join("bootstrap")) {
+    let program = folder.path().join("bootstrap");
+    if !program.is_file() {
         return Err(invalid_parameter(
-            "the zip has no executable file `bootstrap` at its top, which a provided.al2 or provided.al2023 function runs",
+            "the zip has no file `bootstrap` at its top, which a provided.al2 or provided.al2023 function runs",
         ));
     }
+    make_executable(&program)?;
     Ok(Code::Zip {
         folder: Arc::new(folder),
         size: zip.len() as u64,
         digest: STANDARD.encode(Sha256::digest(zip)),
+    })
+}
+
+/// Python's `zipfile` and others make files that nobody may run. AWS takes such a zip and fails each invocation; here it runs, and a
+/// warning says what would happen there.
+fn make_executable(program: &Path) -> Result<(), AwsError> {
+    if is_program(program) {
+        return Ok(());
+    }
+    tracing::warn!(
+        "`bootstrap` is not executable in its zip: on AWS its function would not start; give it the mode 755"
+    );
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).map_err(|error| {
+        let message = format!("cannot make {} executable: {error}", program.display());
+        AwsError::new(500, "ServiceException", message)
     })
 }
 
@@ -232,6 +249,16 @@ mod tests {
         let path = folder.path().to_owned();
         drop(folder);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_bootstrap_that_nobody_may_run_is_made_executable() {
+        let dir = tempfile::tempdir().unwrap();
+        let zip = zip_of(&[("bootstrap", 0o600, b"#!/bin/sh\n")]);
+        let Code::Zip { folder, .. } = unpack(&zip, dir.path()).unwrap() else {
+            panic!("a zip was unpacked")
+        };
+        assert!(is_program(&folder.path().join("bootstrap")));
     }
 
     #[test]
