@@ -325,7 +325,7 @@ mod tests {
             count in 1..=BURST_COUNT_MAX,
         ) {
             if check(rate, count).is_ok() {
-                prop_assert!(due(count - 1, rate) <= Duration::from_secs(86_400));
+                prop_assert!(due(count - 1, rate) <= Duration::from_hours(24));
             }
         }
     }

@@ -21,10 +21,10 @@ struct Flags {
     /// Configuration [default: patterns/config.toml in the user's configuration directory, if there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to listen [default: $PATTERNS_SOCKET, then patterns/daemon.sock in $XDG_RUNTIME_DIR or /run]
+    /// Where to listen [default: $`PATTERNS_SOCKET`, then patterns/daemon.sock in $`XDG_RUNTIME_DIR` or /run]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// Where the databases are [default: $STATE_DIRECTORY, then patterns in the user's state directory]
+    /// Where the databases are [default: $`STATE_DIRECTORY`, then patterns in the user's state directory]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Profile of the AWS configuration files

@@ -69,7 +69,7 @@ impl Commands {
                 dead_letter_queue,
                 limit,
             } => {
-                let limit = self.limit(limit)?;
+                let limit = within_limit(limit)?;
                 let list =
                     mirror::list(&self.mirror, &self.state, dead_letter_queue, limit).await?;
                 Ok(Reply::Failed(list))
@@ -120,20 +120,6 @@ impl Commands {
         }
     }
 
-    #[allow(clippy::unused_self)] // Reads like the other checks.
-    fn limit(&self, limit: Option<u32>) -> Result<u32, Problem> {
-        let limit = limit.unwrap_or(FAILED_LIMIT);
-        if (1..=FAILED_LIMIT).contains(&limit) {
-            return Ok(limit);
-        }
-        Err(Problem::new(
-            ProblemKind::Usage,
-            "the limit is not possible",
-            format!("{limit} is not between 1 and {FAILED_LIMIT}"),
-            "choose another",
-        ))
-    }
-
     async fn operation(&self, id: &str) -> Result<Operation, Problem> {
         if let Some(operation) = self.state.snapshot().operation(id) {
             return Ok(operation.clone());
@@ -180,7 +166,7 @@ impl Commands {
             .ledger
             .history(&row.queue_arn, &row.message_id)
             .await
-            .map_err(|error| ledger::disk(&error))?;
+            .map_err(ledger::disk)?;
         Ok(FailedDetail {
             event,
             payload,
@@ -307,4 +293,17 @@ impl Commands {
         let (message_ids, evidence): (Vec<_>, Vec<_>) = found.into_values().unzip();
         Ok((planned, message_ids, evidence))
     }
+}
+
+fn within_limit(limit: Option<u32>) -> Result<u32, Problem> {
+    let limit = limit.unwrap_or(FAILED_LIMIT);
+    if (1..=FAILED_LIMIT).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Problem::new(
+        ProblemKind::Usage,
+        "the limit is not possible",
+        format!("{limit} is not between 1 and {FAILED_LIMIT}"),
+        "choose another",
+    ))
 }

@@ -26,6 +26,12 @@ pub enum Durability {
 #[error("{0}")]
 pub struct DatabaseError(String);
 
+impl From<DatabaseError> for String {
+    fn from(error: DatabaseError) -> Self {
+        error.0
+    }
+}
+
 impl From<rusqlite::Error> for DatabaseError {
     fn from(error: rusqlite::Error) -> Self {
         Self(error.to_string())

@@ -220,11 +220,11 @@ impl Ledger {
 }
 
 /// A failure of the ledger's own file.
-pub fn disk(error: &DatabaseError) -> Problem {
+pub fn disk(error: DatabaseError) -> Problem {
     Problem::new(
         ProblemKind::Internal,
         "cannot use ledger.db in the state directory",
-        error.to_string(),
+        error,
         "check free space and permissions; redrives wait until it can be written again",
     )
 }

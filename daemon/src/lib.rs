@@ -37,6 +37,8 @@ mod socket;
 mod state;
 mod systemd;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod topology;
 mod watch;
 
@@ -57,6 +59,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use aws::Aws;
+use burst::Bursts;
 use claim::Claims;
 use command::Commands;
 use ledger::Ledger;
@@ -89,90 +92,25 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Problem> {
     let Settings { config, state_dir } = settings;
-    let _lock = claim(&state_dir)?;
+    let _lock = own(&state_dir)?;
     let aws = Aws::connect(&config).await?;
-    let ledger = Ledger::open(&state_dir).map_err(|error| ledger::disk(&error))?;
-    let instance = config.instance.clone().unwrap_or_default();
-    let endpoint = aws.endpoint_url.clone().unwrap_or_default();
-    let world = format!("{} {endpoint} {instance}", aws.region);
-    let store = Store::open(&state_dir, world).await.map_err(mirror::disk)?;
-    let patterns = Patterns::new(&config.patterns)?;
-    let state = State::start(Snapshot {
+    let hello = Hello {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        started_at: Timestamp::now(),
+        state_dir: state_dir.display().to_string(),
+        account_id: None,
+        region: Some(aws.region.clone()),
         endpoint_url: aws.endpoint_url.clone(),
         read_only: config.read_only,
-        patterns: config.patterns.keys().cloned().collect(),
-        ..state::beginning(&aws.region)
-    });
+    };
     let stop = CancellationToken::new();
     let tracker = TaskTracker::new();
-    let claims = Claims::default();
-    let mirror = Mirror::start(
-        store,
-        Keeper {
-            aws: aws.clone(),
-            claims: claims.clone(),
-            state: state.clone(),
-            stop: stop.clone(),
-            tracker: tracker.clone(),
-        },
-    );
-    let watch = Watch {
-        aws: aws.clone(),
-        claims: claims.clone(),
-        mirror: mirror.clone(),
-        state: state.clone(),
-        refresh: tokio::sync::watch::Sender::new(()),
-    };
-    watch.start(&config.watch, &stop, &tracker);
-    let engine = Engine {
-        aws: aws.clone(),
-        ledger,
-        mirror: mirror.clone(),
-        claims,
-        state: state.clone(),
-        watch: watch.clone(),
-        stop: stop.clone(),
-        tracker: tracker.clone(),
-        instance,
-        running: Arc::default(),
-    };
-    // A read-only daemon changes nothing, not even what it once began.
-    if !config.read_only {
-        let (engine, stop) = (engine.clone(), stop.clone());
-        tracker.spawn(async move {
-            stop.run_until_cancelled(engine.resume()).await;
-        });
-    }
     let api = api::Api {
-        hello: Arc::new(Hello {
-            protocol: PROTOCOL,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            started_at: Timestamp::now(),
-            state_dir: state_dir.display().to_string(),
-            account_id: None,
-            region: Some(aws.region.clone()),
-            endpoint_url: aws.endpoint_url.clone(),
-            read_only: config.read_only,
-        }),
-        commands: Commands {
-            read_only: config.read_only,
-            bursts: burst::Bursts {
-                patterns: patterns.clone(),
-                state: state.clone(),
-                stop: stop.clone(),
-                tracker: tracker.clone(),
-                busy: Arc::default(),
-            },
-            aws,
-            state,
-            mirror,
-            plans: Arc::default(),
-            engine,
-            patterns,
-            watch,
-        },
+        commands: work(&config, &state_dir, aws, &stop, &tracker).await?,
         replies: replies::Replies::default(),
+        hello: Arc::new(hello),
         stop: stop.clone(),
     };
     let serve = tokio::spawn(api::serve(api, listener));
@@ -195,9 +133,85 @@ pub async fn run(
     Ok(())
 }
 
+/// Puts the parts together and starts those that work by themselves.
+async fn work(
+    config: &Config,
+    state_dir: &Path,
+    aws: Aws,
+    stop: &CancellationToken,
+    tracker: &TaskTracker,
+) -> Result<Commands, Problem> {
+    let ledger = Ledger::open(state_dir).map_err(ledger::disk)?;
+    let instance = config.instance.clone().unwrap_or_default();
+    let endpoint = aws.endpoint_url.clone().unwrap_or_default();
+    let world = format!("{} {endpoint} {instance}", aws.region);
+    let store = Store::open(state_dir, world).await.map_err(mirror::disk)?;
+    let patterns = Patterns::new(&config.patterns)?;
+    let state = State::start(Snapshot {
+        endpoint_url: aws.endpoint_url.clone(),
+        read_only: config.read_only,
+        patterns: config.patterns.keys().cloned().collect(),
+        ..state::beginning(&aws.region)
+    });
+    let claims = Claims::default();
+    let keeper = Keeper {
+        aws: aws.clone(),
+        claims: claims.clone(),
+        state: state.clone(),
+        stop: stop.clone(),
+        tracker: tracker.clone(),
+    };
+    let mirror = Mirror::start(store, keeper);
+    let watch = Watch {
+        aws: aws.clone(),
+        claims: claims.clone(),
+        mirror: mirror.clone(),
+        state: state.clone(),
+        refresh: tokio::sync::watch::Sender::new(()),
+    };
+    watch.start(&config.watch, stop, tracker);
+    let engine = Engine {
+        aws: aws.clone(),
+        ledger,
+        mirror: mirror.clone(),
+        claims,
+        state: state.clone(),
+        watch: watch.clone(),
+        stop: stop.clone(),
+        tracker: tracker.clone(),
+        instance,
+        running: Arc::default(),
+    };
+    // A read-only daemon changes nothing, not even what it once began.
+    if !config.read_only {
+        let (engine, stop) = (engine.clone(), stop.clone());
+        tracker.spawn(async move {
+            stop.run_until_cancelled(engine.resume()).await;
+        });
+    }
+    let bursts = Bursts {
+        patterns: patterns.clone(),
+        state: state.clone(),
+        stop: stop.clone(),
+        tracker: tracker.clone(),
+        busy: Arc::default(),
+    };
+    Ok(Commands {
+        read_only: config.read_only,
+        aws,
+        state,
+        mirror,
+        plans: Arc::default(),
+        engine,
+        bursts,
+        patterns,
+        watch,
+    })
+}
+
 /// Makes sure that the state directory exists, can be written, and is ours alone: two daemons with one ledger would each
 /// not know what the other sends.
-fn claim(state_dir: &Path) -> Result<File, Problem> {
+fn own(state_dir: &Path) -> Result<File, Problem> {
     let failed = |error: io::Error| {
         Problem::new(
             ProblemKind::Internal,

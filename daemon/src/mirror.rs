@@ -7,7 +7,7 @@ pub mod decode;
 pub mod scan;
 pub mod store;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ const SCANS: usize = 4;
 
 /// Wait after the first incomplete scan; doubles up to the longest.
 const RETRY: Duration = Duration::from_secs(10);
-const RETRY_LONGEST: Duration = Duration::from_secs(300);
+const RETRY_LONGEST: Duration = Duration::from_mins(5);
 
 /// Something the keeper should know.
 enum Notice {
@@ -217,7 +217,7 @@ pub fn disk(error: DatabaseError) -> Problem {
     Problem::new(
         ProblemKind::Internal,
         "cannot use history.db in the state directory",
-        error.to_string(),
+        error,
         "check free space and permissions; with the daemon stopped the file may be deleted, it fills itself again",
     )
 }
@@ -277,14 +277,13 @@ pub async fn list(
     let mut approximate_total = 0;
     for queue in &asked {
         mirrored += mirror.store.count(&queue.arn).await.map_err(disk)?;
-        approximate_total += snapshot.queue(&queue.name).map_or(0, |queue| queue.depth());
+        approximate_total += snapshot
+            .queue(&queue.name)
+            .map_or(0, patterns_core::queue::Queue::depth);
     }
     let events: Vec<_> = rows.iter().map(|row| event(row, &topology)).collect();
-    let mut origins: BTreeMap<_, ()> = BTreeMap::new();
-    for event in &events {
-        origins.insert(event.origin.clone(), ());
-    }
-    let shared = match (queue.is_some(), origins.len(), origins.into_keys().next()) {
+    let origins: BTreeSet<_> = events.iter().map(|event| event.origin.clone()).collect();
+    let shared = match (queue.is_some(), origins.len(), origins.into_iter().next()) {
         (true, 1, Some(origin)) => origin,
         _ => None,
     };

@@ -75,8 +75,7 @@ impl Engine {
         requested_by: Option<u32>,
     ) -> Result<Redrive, Problem> {
         let mut running = self.running.lock().await;
-        let disk = |error: DatabaseError| ledger::disk(&error);
-        if let Some(id) = self.ledger.of_plan(plan_id).await.map_err(disk)? {
+        if let Some(id) = self.ledger.of_plan(plan_id).await.map_err(ledger::disk)? {
             return self.operation(&id).await;
         }
         let Frozen { plan, message_ids } = plans.get(plan_id, Timestamp::now())?;
@@ -99,7 +98,7 @@ impl Engine {
         self.ledger
             .begin(world, task.clone(), &queue.arn, message_ids, requested_by)
             .await
-            .map_err(disk)?;
+            .map_err(ledger::disk)?;
         tracing::info!(
             operation = task.operation_id,
             queue = queue.name,
@@ -121,7 +120,7 @@ impl Engine {
         self.ledger
             .redrive(id)
             .await
-            .map_err(|error| ledger::disk(&error))?
+            .map_err(ledger::disk)?
             .ok_or_else(|| {
                 Problem::new(
                     ProblemKind::NotFound,
@@ -153,20 +152,19 @@ impl Engine {
     }
 
     async fn continue_all(&self, account: &str) -> Result<(), Problem> {
-        let disk = |error: DatabaseError| ledger::disk(&error);
         let mut running = self.running.lock().await;
         let world = self.world(&mut running, account).await?;
         for redrive in self
             .ledger
             .recent(world, OPERATIONS_SHOWN)
             .await
-            .map_err(disk)?
+            .map_err(ledger::disk)?
         {
             self.state
                 .report(Reading::Operation(Operation::Redrive(redrive)))
                 .await;
         }
-        for task in self.ledger.running(world).await.map_err(disk)? {
+        for task in self.ledger.running(world).await.map_err(ledger::disk)? {
             let topology = self.state.topology();
             // Looked up among all queues: a queue without events may have lost its origins since.
             let Some(queue) = topology.queues.get(&task.plan.dead_letter_queue) else {
@@ -174,7 +172,7 @@ impl Engine {
                 self.ledger
                     .end(&task.operation_id, OperationState::Failed, Some(why))
                     .await
-                    .map_err(disk)?;
+                    .map_err(ledger::disk)?;
                 self.publish(&task.operation_id).await;
                 continue;
             };
@@ -196,11 +194,7 @@ impl Engine {
             endpoint: self.aws.endpoint_url.clone().unwrap_or_default(),
             instance: self.instance.clone(),
         };
-        let (id, strangers) = self
-            .ledger
-            .enter(world)
-            .await
-            .map_err(|error| ledger::disk(&error))?;
+        let (id, strangers) = self.ledger.enter(world).await.map_err(ledger::disk)?;
         let refused = (strangers > 0).then(|| {
             Problem::new(
                 ProblemKind::Conflict,
@@ -244,7 +238,7 @@ impl Engine {
                     .await;
                 break;
             };
-            let problem = ledger::disk(&error);
+            let problem = ledger::disk(error);
             self.state
                 .report(Reading::Problem(Source::Ledger, Some(problem)))
                 .await;

@@ -20,7 +20,14 @@ struct Entry {
 /// The newest replies.
 #[derive(Clone, Default)]
 pub struct Replies {
-    entries: Arc<Mutex<(HashMap<String, Entry>, VecDeque<String>)>>,
+    remembered: Arc<Mutex<Remembered>>,
+}
+
+#[derive(Default)]
+struct Remembered {
+    by_id: HashMap<String, Entry>,
+    /// Oldest first.
+    order: VecDeque<String>,
 }
 
 impl Replies {
@@ -66,9 +73,12 @@ impl Replies {
     }
 
     fn entry(&self, id: &str, request: &Request) -> Result<Arc<OnceCell<Outcome>>, Problem> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let (known, order) = &mut *entries;
-        if let Some(entry) = known.get(id) {
+        let mut remembered = self
+            .remembered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Remembered { by_id, order } = &mut *remembered;
+        if let Some(entry) = by_id.get(id) {
             if entry.request == *request {
                 return Ok(entry.outcome.clone());
             }
@@ -81,11 +91,11 @@ impl Replies {
         }
         while order.len() >= REPLIES_MAX {
             if let Some(oldest) = order.pop_front() {
-                known.remove(&oldest);
+                by_id.remove(&oldest);
             }
         }
         let outcome = Arc::new(OnceCell::new());
-        known.insert(
+        by_id.insert(
             id.to_owned(),
             Entry {
                 request: request.clone(),
@@ -161,6 +171,6 @@ mod tests {
             let done = |_| async { Ok(Reply::Done) };
             replies.answer(start(&id, "p"), done).await.unwrap();
         }
-        assert_eq!(replies.entries.lock().unwrap().0.len(), REPLIES_MAX);
+        assert_eq!(replies.remembered.lock().unwrap().by_id.len(), REPLIES_MAX);
     }
 }

@@ -23,7 +23,7 @@ pub async fn list(patterns: &Patterns, pattern: Option<&str>) -> Result<Vec<Task
     let (name, url) = patterns.tasks_url(pattern)?;
     let answer = patterns.http.get(&url).send().await;
     let mut tasks: Vec<Task> = read(&name, answer, StatusCode::OK).await?;
-    tasks.sort_by(|a, b| b.created_at.cmp(&a.created_at));
+    tasks.sort_by_key(|task| std::cmp::Reverse(task.created_at));
     Ok(tasks)
 }
 

@@ -23,10 +23,10 @@ const WORKERS: usize = 6;
 const EMPTY_RECEIVES: u32 = 3;
 
 /// A run that meets nothing new for this long ends: what it misses is hidden by someone else, or gone.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A run without any success for this long, though it tries, fails.
-const FAILING: Duration = Duration::from_secs(600);
+const FAILING: Duration = Duration::from_mins(10);
 
 /// Messages met and left alone, that are kept hidden until the end. SQS allows 120 000 in flight.
 const HELD_MAX: usize = 100_000;
