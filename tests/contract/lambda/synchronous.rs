@@ -107,6 +107,8 @@ async fn a_process_that_died_while_idle_fails_no_invocation() {
     let pid = i32::try_from(first["pid"].as_i64().unwrap()).unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let old = first["pid"].as_u64().unwrap();
+    wait_until("it has ended", || async move { !is_running(old) }).await;
     let (second, error) = bench.invoke("idle", json!({})).await;
     assert_eq!(error, None);
     assert_ne!(second["pid"], first["pid"]);
