@@ -52,7 +52,7 @@ impl Client {
                 Problem::new(
                     ProblemKind::Internal,
                     "cannot make an HTTP client",
-                    chain(&error),
+                    root(&error),
                     "",
                 )
             })?;
@@ -199,7 +199,7 @@ impl Client {
                 "this user has no permission to open the socket".to_owned(),
                 format!("become the user it belongs to, or a member of its group:\n  ls -l {path}"),
             ),
-            _ => (chain(error), start),
+            _ => (root(error), start),
         };
         Problem::new(
             ProblemKind::Unreachable,
@@ -247,26 +247,22 @@ fn url(call: &str) -> String {
 }
 
 fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            return Some(io.kind());
-        }
-        cause = error.source();
-    }
-    None
+    causes(error)
+        .find_map(|cause| cause.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
 }
 
-/// An error with its causes, because reqwest's own text says only that something went wrong.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text::visible(&text)
+/// The innermost cause: reqwest's own text says only that something went wrong.
+fn root(error: &reqwest::Error) -> String {
+    text::visible(
+        &causes(error)
+            .last()
+            .map_or_else(|| error.to_string(), ToString::to_string),
+    )
+}
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |cause| cause.source())
 }
 
 #[cfg(test)]

@@ -27,6 +27,12 @@ pub async fn run(command: Command, socket: PathBuf, json: bool) -> Result<u8, Pr
     if let Command::Doctor = command {
         return doctor::run(&client, json).await;
     }
+    match &command {
+        Command::Redrive(redrive) => redrive::check(redrive)?,
+        Command::Burst(burst) => burst::check(burst)?,
+        Command::Task(task) => task::check(task)?,
+        Command::Status | Command::Failed(_) | Command::Doctor => {}
+    }
     // Says within a second when nobody is there, or when it is another version.
     client.hello().await?;
     match command {

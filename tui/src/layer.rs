@@ -96,7 +96,8 @@ impl Confirm {
             facts: vec![
                 ("Events", chosen),
                 ("From", format!("queue {}", plan.dead_letter_queue)),
-                ("To", format!("{}, {how}", plan.target)),
+                ("To", plan.target.to_string()),
+                ("How", how.to_owned()),
                 ("Account", plan.account_id.clone()),
                 ("Region", plan.region.clone()),
             ],

@@ -6,6 +6,7 @@ pub mod form;
 pub mod help;
 pub mod json;
 pub mod line;
+pub mod log;
 pub mod notice;
 pub mod spark;
 pub mod table;

@@ -10,8 +10,13 @@ use crate::cli;
 use crate::client::Client;
 use crate::{figure, print};
 
+/// What is wrong with the command line itself.
+pub fn check(args: &cli::Burst) -> Result<(), Problem> {
+    count(args.rate, args.count, args.duration)?;
+    require_yes_or_terminal(args.yes)
+}
+
 pub async fn run(client: &Client, args: cli::Burst, json: bool) -> Result<u8, Problem> {
-    require_yes_or_terminal(args.yes)?;
     let count = count(args.rate, args.count, args.duration)?;
     if !args.yes {
         let snapshot = client.snapshot().await?;

@@ -108,9 +108,11 @@ fn sheet(report: &Report) -> String {
         out.push_str("\n✓ all checks passed\n");
     }
     for problem in &report.problems {
-        let fix = problem.fix.split_whitespace().collect::<Vec<_>>().join(" ");
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "\n✗ {problem}\n  → {fix}");
+        let _ = write!(out, "\n✗ {problem}\n");
+        for line in problem.fix.lines() {
+            let _ = writeln!(out, "  {line}");
+        }
     }
     out
 }

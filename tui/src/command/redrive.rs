@@ -9,10 +9,12 @@ use crate::cli;
 use crate::client::Client;
 use crate::{figure, print};
 
+/// What is wrong with the command line itself.
+pub fn check(args: &cli::Redrive) -> Result<(), Problem> {
+    require_yes_or_terminal(args.yes || args.dry_run)
+}
+
 pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, Problem> {
-    if !args.dry_run {
-        require_yes_or_terminal(args.yes)?;
-    }
     let selection = if args.ids.is_empty() {
         Selection::Everything
     } else {

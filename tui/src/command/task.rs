@@ -10,6 +10,26 @@ use crate::cli::Task;
 use crate::client::Client;
 use crate::{figure, print};
 
+/// What is wrong with the command line itself.
+pub fn check(task: &Task) -> Result<(), Problem> {
+    let Task::Create { title, detail, .. } = task else {
+        return Ok(());
+    };
+    let invalid: Vec<String> = task::invalid_fields(title, detail.as_deref())
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    if invalid.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemKind::Usage,
+        "the task is not valid",
+        invalid.join("; "),
+        "correct --title or --detail",
+    ))
+}
+
 pub async fn run(client: &Client, task: Task, json: bool) -> Result<u8, Problem> {
     match task {
         Task::Create {
@@ -18,7 +38,6 @@ pub async fn run(client: &Client, task: Task, json: bool) -> Result<u8, Problem>
             due_at,
             pattern,
         } => {
-            valid(&title, detail.as_deref())?;
             let task = NewTask {
                 title,
                 detail,
@@ -39,22 +58,6 @@ pub async fn run(client: &Client, task: Task, json: bool) -> Result<u8, Problem>
         }
     }
     Ok(exit::OK)
-}
-
-fn valid(title: &str, detail: Option<&str>) -> Result<(), Problem> {
-    let invalid: Vec<String> = task::invalid_fields(title, detail)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    if invalid.is_empty() {
-        return Ok(());
-    }
-    Err(Problem::new(
-        ProblemKind::Usage,
-        "the task is not valid",
-        invalid.join("; "),
-        "correct --title or --detail",
-    ))
 }
 
 fn table(tasks: &[task::Task]) -> String {

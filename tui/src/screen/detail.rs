@@ -11,7 +11,7 @@ use crate::layer::Detail;
 use crate::model::{Extent, Model};
 use crate::screen::{draw_lines, draw_problem, heading};
 use crate::theme::Theme;
-use crate::widget::{json, line};
+use crate::widget::{json, line, log};
 
 /// Draws the event; how far it can be scrolled.
 pub fn draw(
@@ -151,7 +151,7 @@ fn lines(detail: &FailedDetail, now: Timestamp, theme: Theme) -> Vec<Line<'stati
     }
     for entry in &detail.logs {
         let at = Span::styled(format!("{}  ", figure::time(entry.at)), theme.muted());
-        lines.push(Line::from(vec![at, Span::raw(entry.message.clone())]));
+        lines.push(Line::from(vec![at, Span::raw(log::text(&entry.message))]));
     }
     lines.extend(section("History"));
     if detail.history.is_empty() {
