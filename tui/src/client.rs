@@ -262,7 +262,7 @@ fn root(error: &reqwest::Error) -> String {
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(error.source(), |cause| cause.source())
+    std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
 #[cfg(test)]
