@@ -273,3 +273,76 @@ fn refusal(status: StatusCode, kind: &str, message: &str) -> Response {
     let body = json!({"errorType": kind, "errorMessage": message});
     (status, axum::Json(body)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn delivery(request_id: &str) -> Delivery {
+        Delivery {
+            request_id: request_id.to_owned(),
+            payload: Bytes::from_static(b"{}"),
+            deadline_ms: 1,
+            function_arn: "arn".to_owned(),
+            trace_id: "Root=1".to_owned(),
+            client_context: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_web_page_and_an_answer_to_another_request_are_refused() {
+        let mut api = RuntimeApi::listen().await.unwrap();
+        let base = format!("http://{}/2018-06-01/runtime", api.address);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let next = || client.get(format!("{base}/invocation/next"));
+        let status = |request: reqwest::RequestBuilder| async move {
+            request.send().await.unwrap().status().as_u16()
+        };
+        assert_eq!(
+            status(next().header("Origin", "http://evil.example")).await,
+            403
+        );
+        assert_eq!(status(next().header("Host", "evil.example")).await, 403);
+
+        api.deliveries.send(delivery("one")).await.unwrap();
+        assert_eq!(status(next()).await, 200);
+        assert!(matches!(api.signals.recv().await, Some(Signal::Ready)));
+        assert!(api.is_taken());
+        let answer = |id: &str| {
+            client
+                .post(format!("{base}/invocation/{id}/response"))
+                .body("1")
+        };
+        assert_eq!(status(answer("other")).await, 400);
+        assert_eq!(status(answer("one")).await, 202);
+        assert!(matches!(
+            api.signals.recv().await,
+            Some(Signal::Response(_))
+        ));
+        assert!(!api.is_taken());
+        assert_eq!(status(answer("one")).await, 400);
+    }
+
+    #[tokio::test]
+    async fn a_response_that_is_too_large_is_an_error_of_the_function() {
+        let mut api = RuntimeApi::listen().await.unwrap();
+        let base = format!("http://{}/2018-06-01/runtime/invocation", api.address);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        api.deliveries.send(delivery("one")).await.unwrap();
+        client.get(format!("{base}/next")).send().await.unwrap();
+        assert!(matches!(api.signals.recv().await, Some(Signal::Ready)));
+        let body = vec![b' '; MAX_RESPONSE_BYTES + 1];
+        // The answer may come before all of the body is sent, which a client may see as a broken connection.
+        let _ = client
+            .post(format!("{base}/one/response"))
+            .body(body)
+            .send()
+            .await;
+        let Some(Signal::Error(failure)) = api.signals.recv().await else {
+            panic!("an error was told")
+        };
+        assert!(String::from_utf8_lossy(&failure).contains("Function.ResponseSizeTooLarge"));
+    }
+}
