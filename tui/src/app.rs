@@ -228,3 +228,16 @@ fn unless_panicked<T>(ended: Result<T, JoinError>) -> T {
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "in a task")]
+    async fn a_panic_in_a_task_ends_the_program() {
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        tasks.spawn(async { panic!("in a task") });
+        unless_panicked(tasks.join_next().await.unwrap());
+    }
+}

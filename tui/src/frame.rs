@@ -58,6 +58,7 @@ pub fn header(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
 /// The screens by number, and the worst of everything.
 pub fn tabs(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut left = Vec::new();
+    let gap = if area.width < 70 { "" } else { " " };
     for (number, screen) in (1..).zip(Screen::ALL) {
         let style = if screen == model.screen {
             theme.selected()
@@ -67,7 +68,7 @@ pub fn tabs(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let badge = badge(model, screen)
             .map(|badge| format!(" {badge}"))
             .unwrap_or_default();
-        left.push(Span::raw(" "));
+        left.push(Span::raw(gap));
         left.push(Span::styled(
             format!(" {number} {}{badge} ", screen.title()),
             style,

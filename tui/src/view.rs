@@ -61,10 +61,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) -> Extent {
 }
 
 fn too_small(area: Rect, buffer: &mut Buffer) {
-    let text = format!(
-        "{}x{} is too small: {}x{} needed",
-        area.width, area.height, MIN.0, MIN.1
-    );
+    let text = format!("{}x{}, needs {}x{}", area.width, area.height, MIN.0, MIN.1);
     let width = u16::try_from(text.len())
         .unwrap_or(u16::MAX)
         .min(area.width);
