@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use hdrhistogram::{CreationError, Histogram};
 use jiff::Timestamp;
 use patterns_core::operation::{Burst, LatencyMs, Operation, OperationState};
 use patterns_core::problem::{Problem, ProblemKind};
@@ -49,6 +49,31 @@ struct Tally {
     shortfall: u64,
     errors: BTreeMap<String, u64>,
     latency_us: Histogram<u64>,
+}
+
+impl Tally {
+    fn new() -> Result<Self, CreationError> {
+        Ok(Self {
+            sent: 0,
+            failed: 0,
+            shortfall: 0,
+            errors: BTreeMap::new(),
+            // Up to a minute, far above the client's timeout, in three digits.
+            latency_us: Histogram::new_with_max(60_000_000, 3)?,
+        })
+    }
+
+    fn answered(&mut self, latency: Duration, failure: Option<String>) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.latency_us.saturating_record(micros);
+        match failure {
+            None => self.sent += 1,
+            Some(kind) => {
+                self.failed += 1;
+                *self.errors.entry(kind).or_default() += 1;
+            }
+        }
+    }
 }
 
 impl Bursts {
@@ -106,16 +131,10 @@ impl Bursts {
     }
 
     async fn run(&self, mut burst: Burst, url: String) {
-        let Ok(latency_us) = Histogram::new(3) else {
+        let Ok(tally) = Tally::new() else {
             return;
         };
-        let tally = Arc::new(Mutex::new(Tally {
-            sent: 0,
-            failed: 0,
-            shortfall: 0,
-            errors: BTreeMap::new(),
-            latency_us,
-        }));
+        let tally = Arc::new(Mutex::new(tally));
         let start = Instant::now();
         let fire = self.fire(burst.count, burst.requested_rate, &url, start, &tally);
         tokio::pin!(fire);
@@ -178,16 +197,7 @@ impl Bursts {
                     Err(_) => Some("connection".to_owned()),
                 };
                 drop(slot);
-                let micros = u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX);
-                let mut tally = lock(&tally);
-                tally.latency_us.saturating_record(micros);
-                match failure {
-                    None => tally.sent += 1,
-                    Some(kind) => {
-                        tally.failed += 1;
-                        *tally.errors.entry(kind).or_default() += 1;
-                    }
-                }
+                lock(&tally).answered(due.elapsed(), failure);
             });
         }
         requests.close();
@@ -294,17 +304,12 @@ mod tests {
 
     #[test]
     fn percentiles_are_in_milliseconds() {
-        let mut latency_us = Histogram::new(3).unwrap();
-        for millis in 1..=100_u64 {
-            latency_us.record(millis * 1000).unwrap();
+        let mut tally = Tally::new().unwrap();
+        for millis in 1..=100 {
+            tally.answered(Duration::from_millis(millis), None);
         }
-        let tally = Mutex::new(Tally {
-            sent: 100,
-            failed: 0,
-            shortfall: 0,
-            errors: BTreeMap::new(),
-            latency_us,
-        });
+        tally.answered(Duration::MAX, Some("timeout".to_owned()));
+        let tally = Mutex::new(tally);
         let mut burst: Burst = serde_json::from_value(serde_json::json!({
             "operation_id": "b", "state": "running", "pattern": "p", "count": 100, "requested_rate": 50.0,
             "achieved_rate": 0.0, "sent": 0, "failed": 0, "shortfall": 0,
@@ -314,8 +319,10 @@ mod tests {
         .unwrap();
         fill(&mut burst, &tally, Duration::from_secs(2));
         assert!((burst.achieved_rate - 50.0).abs() < 0.01);
-        assert!((burst.latency_ms.p50 - 50.0).abs() < 0.5);
-        assert!((burst.latency_ms.max - 100.0).abs() < 0.5);
+        assert!((burst.latency_ms.p50 - 51.0).abs() < 0.5);
+        assert!((burst.latency_ms.p99 - 100.0).abs() < 0.5);
+        assert!((burst.latency_ms.max - 60_000.0).abs() < 60.0);
+        assert_eq!((burst.sent, burst.errors["timeout"]), (100, 1));
     }
 
     proptest! {

@@ -206,9 +206,9 @@ impl Aws {
         done
     }
 
-    /// Makes messages visible again at once. What fails becomes visible by itself when its time is over, so nothing is
-    /// reported.
-    pub async fn release(&self, queue_url: &str, handles: &[String]) {
+    /// Hides received messages for `seconds` from now; with 0 they are visible at once. What fails becomes visible by
+    /// itself when its time is over, so nothing is reported.
+    pub async fn hide(&self, queue_url: &str, handles: &[String], seconds: i32) {
         for chunk in handles.chunks(BATCH) {
             let entries: Vec<_> = chunk
                 .iter()
@@ -217,7 +217,7 @@ impl Aws {
                     ChangeMessageVisibilityBatchRequestEntry::builder()
                         .id(index.to_string())
                         .receipt_handle(handle)
-                        .visibility_timeout(0)
+                        .visibility_timeout(seconds)
                         .build()
                         .ok()
                 })
@@ -232,7 +232,7 @@ impl Aws {
             if let Err(error) = answer {
                 tracing::debug!(
                     why = reason(&error),
-                    "messages stay hidden until their time is over"
+                    "messages stay hidden as long as they were"
                 );
             }
         }

@@ -58,7 +58,7 @@ pub async fn scan(
     let handles: Vec<String> = held.into_values().collect();
     stream::iter(handles.chunks(BATCH).map(<[String]>::to_vec))
         .for_each_concurrent(PARALLEL, async |handles| {
-            aws.release(&queue.url, &handles).await;
+            aws.hide(&queue.url, &handles, 0).await;
         })
         .await;
     claim.hold(0);

@@ -1,22 +1,29 @@
 //! One batch: up to ten events from the dead-letter queue to where they failed.
 
-use futures::future::join_all;
-use patterns_core::failed::OriginKind;
+use std::time::Duration;
 
-use super::run::{Dealt, Run, Trouble};
+use futures::future::join_all;
+use patterns_core::failed::{Origin, OriginKind};
+
+use super::run::{Dealt, Message, Run, Trouble};
 use crate::aws::dead_letters::{Refusal, Sent};
+use crate::database::DatabaseError;
 use crate::ledger::{Arrival, Outcome, Step, Verdict};
 use crate::letter::Letter;
 use crate::mirror::decode::{decode, original};
 use crate::origin::admits;
-use patterns_core::failed::Origin;
 
-/// Longer than the slowest batch, so that no message comes back while it is worked on: a receive, a commit, one attempt
-/// to send (10 s at most), a commit and a delete with its retries.
-const VISIBILITY_SECONDS: i32 = 120;
+/// Longer than a batch takes, even when its one attempt to send takes all its 10 s. Not much longer: what was received and
+/// not yet written down when the daemon ended stays hidden for this long, and the next run waits for it. A batch that
+/// takes longer still is safe, because a message in hand is not taken twice.
+const VISIBILITY_SECONDS: i32 = 30;
 
 /// A long poll: it asks all of SQS's servers, a short one only some.
 const WAIT_SECONDS: i32 = 1;
+
+/// For writing down what was sent.
+const WRITE_TRIES: u32 = 30;
+const WRITE_RETRY: Duration = Duration::from_secs(1);
 
 /// Bytes in one `SendMessageBatch`. (SQS API Reference.)
 const BATCH_BYTES: usize = 1_048_576;
@@ -35,15 +42,14 @@ impl Run<'_> {
         if letters.is_empty() {
             return Ok(Dealt::default());
         }
-        let handles: Vec<_> = letters
-            .iter()
-            .map(|letter| letter.receipt_handle.clone())
-            .collect();
         let received = u64::try_from(letters.len()).unwrap_or(0);
+        let letters = self.take_in_hand(letters);
+        let messages: Vec<_> = letters.iter().map(message).collect();
         match self.deal(letters).await {
             Ok(dealt) => Ok(Dealt { received, ..dealt }),
             Err(trouble) => {
-                self.engine.aws.release(url, &handles).await;
+                let left = self.still_in_hand(messages);
+                self.put_back(left).await;
                 Err(trouble)
             }
         }
@@ -80,7 +86,7 @@ impl Run<'_> {
                     continue;
                 }
                 Verdict::Delete => {
-                    delete.push((letter.message_id, letter.receipt_handle));
+                    delete.push(message(&letter));
                     continue;
                 }
                 Verdict::Hold => {}
@@ -93,9 +99,9 @@ impl Run<'_> {
                     self.count(|redrive| redrive.skipped += 1);
                 }
             }
-            hold.push((letter.message_id, letter.receipt_handle));
+            hold.push(message(&letter));
         }
-        self.hold(hold);
+        self.hold(hold).await;
         if !delete.is_empty() {
             self.delete(delete).await;
         }
@@ -116,11 +122,11 @@ impl Run<'_> {
             })
             .collect();
         // Nothing is deleted before this is on the disk.
-        self.engine.ledger.settle(self.id(), outcomes).await?;
-        let (mut delete, mut release) = (Vec::new(), Vec::new());
+        self.write_down(outcomes).await?;
+        let (mut delete, mut hold, mut put_back) = (Vec::new(), Vec::new(), Vec::new());
         let mut target_gone = None;
-        for (letter, sent) in letters.into_iter().zip(sent) {
-            let message = (letter.message_id, letter.receipt_handle);
+        for (letter, sent) in letters.iter().zip(sent) {
+            let message = message(letter);
             match sent {
                 Ok(_) => {
                     dealt.done += 1;
@@ -132,16 +138,16 @@ impl Run<'_> {
                         redrive.failed += 1;
                         redrive.error = Some(why);
                     });
-                    self.hold([message]);
+                    hold.push(message);
                 }
                 Err(Refusal::NotNow(why) | Refusal::Unknown(why)) => {
                     dealt.postponed = true;
                     self.complain(why);
-                    release.push(message.1);
+                    put_back.push(message);
                 }
                 Err(Refusal::Target(why)) => {
                     target_gone = Some(why);
-                    release.push(message.1);
+                    put_back.push(message);
                 }
             }
         }
@@ -150,15 +156,30 @@ impl Run<'_> {
         let gone = self.delete(delete).await;
         let gone = u64::try_from(gone.len()).unwrap_or(0);
         self.count(|redrive| redrive.deleted += gone);
-        if !release.is_empty() {
-            self.engine.aws.release(&self.queue.url, &release).await;
-        }
+        self.hold(hold).await;
+        self.put_back(put_back).await;
         target_gone.map_or(Ok(()), |why| {
             Err(Trouble::Target(format!(
                 "nothing can be sent to {}: {why}",
                 self.task.plan.target
             )))
         })
+    }
+
+    /// Writes down what happened. It cannot happen otherwise any more, so a full disk gets time to be emptied: what is not
+    /// written down will be sent again.
+    async fn write_down(&self, outcomes: Vec<Outcome>) -> Result<(), DatabaseError> {
+        let mut tries = 0;
+        loop {
+            let written = self.engine.ledger.settle(self.id(), outcomes.clone()).await;
+            let Err(error) = written else { return Ok(()) };
+            tries += 1;
+            if tries >= WRITE_TRIES || self.engine.stop.is_cancelled() {
+                return Err(error);
+            }
+            self.complain(format!("the ledger cannot be written: {error}"));
+            tokio::time::sleep(WRITE_RETRY).await;
+        }
     }
 
     /// Hands the events over, in order; answers for each.
@@ -203,6 +224,10 @@ fn refused(letter: &Letter, target: &Origin) -> Option<Step> {
     original(letter, target.kind)
         .err()
         .map(|why| Step::Failed(why.to_owned()))
+}
+
+fn message(letter: &Letter) -> Message {
+    (letter.message_id.clone(), letter.receipt_handle.clone())
 }
 
 fn step(sent: &Sent) -> Step {

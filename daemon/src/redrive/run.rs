@@ -13,6 +13,7 @@ use super::Engine;
 use crate::aws::dead_letters::BATCH;
 use crate::database::DatabaseError;
 use crate::ledger::{Outcome, Step, Task};
+use crate::letter::Letter;
 use crate::state::Reading;
 use crate::topology::QueueFacts;
 
@@ -31,8 +32,14 @@ const FAILING: Duration = Duration::from_mins(10);
 /// Messages met and left alone, that are kept hidden until the end. SQS allows 120 000 in flight.
 const HELD_MAX: usize = 100_000;
 
+/// How long they are hidden, so that a crash does not hide them for longer than necessary.
+const HELD_SECONDS: i32 = 120;
+
 /// Between two reports of progress.
 const REPORT: Duration = Duration::from_millis(250);
+
+/// A message: its id and a receipt handle.
+pub type Message = (String, String);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -58,8 +65,8 @@ pub struct Run<'a> {
     over: AtomicBool,
     ended: Mutex<Option<Ended>>,
     empty: AtomicU32,
-    /// Receives whose messages are not dealt with yet.
-    busy: AtomicU64,
+    /// Newest receipt handles of messages that a worker deals with just now, by message id.
+    in_hand: Mutex<HashMap<String, String>>,
     new_at: Mutex<Instant>,
     success_at: Mutex<Instant>,
     /// Receipt handles of messages left alone, by message id.
@@ -85,7 +92,7 @@ impl<'a> Run<'a> {
             over: AtomicBool::new(false),
             ended: Mutex::new(None),
             empty: AtomicU32::new(0),
-            busy: AtomicU64::new(0),
+            in_hand: Mutex::new(HashMap::new()),
             new_at: Mutex::new(now),
             success_at: Mutex::new(now),
             held: Mutex::new(HashMap::new()),
@@ -108,7 +115,7 @@ impl<'a> Run<'a> {
             }
         }
         let handles: Vec<_> = lock(&self.held).drain().map(|(_, handle)| handle).collect();
-        self.engine.aws.release(&self.queue.url, &handles).await;
+        self.engine.aws.hide(&self.queue.url, &handles, 0).await;
         let last = self.take_deleted();
         if let Err(error) = self.engine.ledger.settle(self.id(), last).await {
             return Ended::Ledger(error);
@@ -131,7 +138,7 @@ impl<'a> Run<'a> {
         self.delete_leftover().await?;
         let left = ledger.leftover(self.id()).await?;
         let handles: Vec<_> = left.intent.into_iter().map(|(_, handle)| handle).collect();
-        self.engine.aws.release(&self.queue.url, &handles).await;
+        self.engine.aws.hide(&self.queue.url, &handles, 0).await;
         let progress = ledger.redrive(self.id()).await?;
         let done = progress
             .as_ref()
@@ -160,12 +167,9 @@ impl<'a> Run<'a> {
             if taken == 0 {
                 return;
             }
-            self.busy.fetch_add(1, Ordering::SeqCst);
-            let outcome = self.batch(taken).await;
-            self.busy.fetch_sub(1, Ordering::SeqCst);
-            match outcome {
+            match self.batch(taken).await {
                 Ok(dealt) => {
-                    self.give_back(taken.saturating_sub(dealt.done));
+                    self.account(taken, dealt.done);
                     if dealt.received == 0 {
                         self.perhaps_empty().await;
                     } else {
@@ -182,7 +186,7 @@ impl<'a> Run<'a> {
                 Err(Trouble::Ledger(error)) => self.end(Ended::Ledger(error)),
                 Err(Trouble::Target(why)) => self.end(Ended::Failed(why)),
                 Err(Trouble::Aws(why)) => {
-                    self.give_back(taken);
+                    self.account(taken, 0);
                     failures += 1;
                     self.complain(why);
                 }
@@ -193,9 +197,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Takes up to one batch from what may still be taken.
+    /// How many messages a worker may receive now: no more than are planned, where each one counts, so that no event is
+    /// taken beyond the plan.
     fn reserve(&self) -> u64 {
         let batch = u64::try_from(BATCH).unwrap_or(1);
+        if !self.everything() {
+            return batch * u64::from(self.open.load(Ordering::SeqCst) > 0);
+        }
         let before = self
             .open
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |open| {
@@ -205,8 +213,14 @@ impl<'a> Run<'a> {
         before.min(batch)
     }
 
-    fn give_back(&self, events: u64) {
-        self.open.fetch_add(events, Ordering::SeqCst);
+    /// Accounts for what came of a reservation.
+    fn account(&self, taken: u64, done: u64) {
+        if self.everything() {
+            self.open
+                .fetch_add(taken.saturating_sub(done), Ordering::SeqCst);
+        } else {
+            self.open.fetch_sub(done, Ordering::SeqCst);
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -222,7 +236,7 @@ impl<'a> Run<'a> {
     async fn perhaps_empty(&self) {
         let in_a_row = self.empty.fetch_add(1, Ordering::SeqCst) + 1;
         // A batch under way may put messages back.
-        if in_a_row < EMPTY_RECEIVES || self.busy.load(Ordering::SeqCst) > 0 {
+        if in_a_row < EMPTY_RECEIVES || !lock(&self.in_hand).is_empty() {
             return;
         }
         let held = lock(&self.held).len();
@@ -268,8 +282,48 @@ impl<'a> Run<'a> {
         self.task.plan.selection == Selection::Everything
     }
 
+    /// Takes messages in hand; answers with those that no worker has already. A stalled worker's messages become visible
+    /// and are received by another, which must not deal with them a second time.
+    pub(super) fn take_in_hand(&self, letters: Vec<Letter>) -> Vec<Letter> {
+        let mut in_hand = lock(&self.in_hand);
+        letters
+            .into_iter()
+            .filter(|letter| {
+                in_hand
+                    .insert(letter.message_id.clone(), letter.receipt_handle.clone())
+                    .is_none()
+            })
+            .collect()
+    }
+
+    /// Those of the messages that were not let go.
+    pub(super) fn still_in_hand(&self, mut messages: Vec<Message>) -> Vec<Message> {
+        let in_hand = lock(&self.in_hand);
+        messages.retain(|(id, _)| in_hand.contains_key(id));
+        messages
+    }
+
+    /// Lets messages go; answers with the newest receipt handle of each, for only that one deletes reliably.
+    fn let_go(&self, messages: Vec<Message>) -> Vec<Message> {
+        let mut in_hand = lock(&self.in_hand);
+        messages
+            .into_iter()
+            .map(|(id, handle)| {
+                let newest = in_hand.remove(&id).unwrap_or(handle);
+                (id, newest)
+            })
+            .collect()
+    }
+
     /// Leaves messages alone, hidden, until the run ends.
-    pub(super) fn hold(&self, messages: impl IntoIterator<Item = (String, String)>) {
+    pub(super) async fn hold(&self, messages: Vec<Message>) {
+        let messages = self.let_go(messages);
+        // Many others may be met on the way to a few chosen ones; the later they come back, the fewer are met twice.
+        if !self.everything() {
+            let handles: Vec<_> = messages.iter().map(|(_, handle)| handle.clone()).collect();
+            let aws = &self.engine.aws;
+            aws.hide(&self.queue.url, &handles, HELD_SECONDS).await;
+        }
         let mut held = lock(&self.held);
         held.extend(messages);
         if held.len() >= HELD_MAX {
@@ -277,9 +331,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Deletes messages, (id, receipt handle), that are *sent* in the ledger. What fails stays *sent*.
-    pub(super) async fn delete(&self, messages: Vec<(String, String)>) -> Vec<String> {
-        let (ids, handles): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
+    /// Makes messages visible again.
+    pub(super) async fn put_back(&self, messages: Vec<Message>) {
+        let messages = self.let_go(messages);
+        let handles: Vec<_> = messages.into_iter().map(|(_, handle)| handle).collect();
+        self.engine.aws.hide(&self.queue.url, &handles, 0).await;
+    }
+
+    /// Deletes messages that are *sent* in the ledger. What fails stays *sent*.
+    pub(super) async fn delete(&self, messages: Vec<Message>) -> Vec<String> {
+        let (ids, handles): (Vec<_>, Vec<_>) = self.let_go(messages).into_iter().unzip();
         let results = self.engine.aws.delete(&self.queue.url, &handles).await;
         let mut gone = Vec::new();
         for (message_id, result) in ids.into_iter().zip(results) {
