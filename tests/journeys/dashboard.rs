@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 
-use crate::world::{PROGRAM, eventually};
+use crate::world::{PROGRAM, eventually, in_time};
 
 /// A running `patterns-local tui`.
 pub struct Dashboard {
@@ -35,7 +35,7 @@ impl Dashboard {
         let mut output = pty.master.try_clone_reader().unwrap();
         let drawn = Arc::clone(&screen);
         std::thread::spawn(move || {
-            let mut bytes = [0; 65_536];
+            let mut bytes = [0; 8192];
             // The reader ends with an error when the dashboard has closed the terminal.
             while let Ok(length @ 1..) = output.read(&mut bytes) {
                 drawn.lock().unwrap().process(&bytes[..length]);
@@ -62,19 +62,19 @@ impl Dashboard {
 
     /// Waits until the screen satisfies `seen`; `what` names it when it does not.
     pub async fn wait_until(&self, what: &str, seen: impl Fn(&str) -> bool) -> String {
-        eventually(what, async || {
+        let found = in_time(async || {
             let text = self.text();
             seen(&text).then_some(text)
-        })
-        .await
+        });
+        found
+            .await
+            .unwrap_or_else(|| panic!("{what} is not on the screen:\n{}", self.text()))
     }
 
     /// Waits until `wanted` is somewhere on the screen.
     pub async fn wait_for(&self, wanted: &str) -> String {
-        self.wait_until(&format!("{wanted:?} on the screen"), |text| {
-            text.contains(wanted)
-        })
-        .await
+        self.wait_until(&format!("{wanted:?}"), |text| text.contains(wanted))
+            .await
     }
 
     /// Whether the program is in the alternate screen, which it must leave at its end.

@@ -1,6 +1,9 @@
 //! Journeys through the real programs: the emulator with its functions, the daemon, one-shot commands, and the dashboard in
 //! a pseudo-terminal. Every test has a world of its own, on free ports and in its own directory.
 
+// A test says what is wrong by ending there.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 mod bad_input;
 mod dashboard;
 mod story;

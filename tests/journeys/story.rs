@@ -170,6 +170,8 @@ async fn failed_events_come_back_with_one_key() {
     }
     dashboard.press("4");
     dashboard.wait_for("completed").await;
+    dashboard.press("1");
+    dashboard.wait_for("by CloudWatch").await;
     dashboard.press("q");
     assert!(dashboard.ended().await.success());
     assert!(
@@ -304,7 +306,14 @@ async fn a_burst_makes_the_backlog_rise_and_fall() {
 /// Moves the cursor of the overview to the row of `name`, presses `key` there, and commits the proposal, which must hold `verb`.
 async fn on_overview_row(dashboard: &mut Dashboard, name: &str, key: &str, verb: &str) {
     dashboard.press("1g");
-    dashboard.wait_for(name).await;
+    dashboard
+        .wait_until("the overview with the cursor on its first row", |text| {
+            text.contains("by CloudWatch")
+                && text
+                    .lines()
+                    .any(|line| line.starts_with('▸') && line.contains(HANDOFF_FAILURES))
+        })
+        .await;
     for row in 0.. {
         let here = dashboard
             .wait_until("the cursor", |text| {
@@ -329,7 +338,7 @@ async fn on_overview_row(dashboard: &mut Dashboard, name: &str, key: &str, verb:
     dashboard.press(key);
     dashboard
         .wait_until(&format!("a proposal to {verb} {name}"), |text| {
-            text.contains(verb) && text.contains("Enter")
+            text.contains(verb) && text.contains(name) && text.contains("Enter do it")
         })
         .await;
     dashboard.press("\r");

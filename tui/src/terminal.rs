@@ -1,6 +1,6 @@
 //! The terminal: borrowed, and given back however the program ends.
 
-use std::io::{self, Stdout, stdout};
+use std::io::{self, stdout};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,8 +10,11 @@ use crossterm::execute;
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
-use ratatui::backend::CrosstermBackend;
 use rustix::process::{Signal, kill_current_process_group};
+
+use backend::Backend;
+
+mod backend;
 
 /// Whether the terminal is ours now. Static, because the panic hook must know it in every thread.
 static BORROWED: AtomicBool = AtomicBool::new(false);
@@ -21,7 +24,7 @@ static HOOK: Once = Once::new();
 /// The terminal while it is ours; dropping it gives it back.
 #[derive(Debug)]
 pub struct Terminal {
-    screen: ratatui::Terminal<CrosstermBackend<Stdout>>,
+    screen: ratatui::Terminal<Backend>,
 }
 
 impl Terminal {
@@ -37,7 +40,7 @@ impl Terminal {
         borrow()?;
         // From here on the guard gives it back, also when the next line fails.
         let guard = GiveBack;
-        let screen = ratatui::Terminal::new(CrosstermBackend::new(stdout()))?;
+        let screen = ratatui::Terminal::new(Backend::default())?;
         std::mem::forget(guard);
         Ok(Self { screen })
     }

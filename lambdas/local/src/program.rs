@@ -89,8 +89,8 @@ async fn local_stack(flags: Flags) -> Result<()> {
 
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let local = Local::start(options(&flags, &program, &place)).await?;
-    for note in &local.notes {
-        tracing::info!("not enforced here: {note}");
+    if !local.notes.is_empty() {
+        tracing::info!("not enforced here: {}", local.notes.join("; "));
     }
     let socket = flags
         .socket
@@ -212,7 +212,7 @@ fn options(flags: &Flags, program: &Path, place: &Place) -> Options {
 /// Our own log: on stderr, or in a file where the dashboard has the terminal.
 fn log_to(file: Option<PathBuf>) -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,patterns_local=info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false);
