@@ -12,7 +12,7 @@ use patterns_core::problem::{Problem, ProblemKind, exit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::{Settings, run, socket, systemd};
+use crate::{Settings, StateDir, run, socket, systemd};
 
 /// Watches queues, dead letters and functions of an AWS account, mirrors failed events, runs redrives and bursts
 #[derive(Debug, Parser)]
@@ -41,6 +41,9 @@ struct Flags {
     read_only: bool,
 }
 
+/// Without `RUST_LOG`. What the SDK cannot find is among the problems that the daemon shows, in fewer words.
+const LOGGED: &str = "info,aws_config=error,aws_runtime=error";
+
 /// Runs the daemon with these arguments, the first of which is the program's name as it appears in the help, until SIGTERM
 /// or SIGINT.
 #[must_use]
@@ -60,7 +63,7 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // A library that hosts this program may have set up its own log.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED)),
         )
         .with_writer(io::stderr)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
@@ -79,7 +82,11 @@ pub fn cli(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn start(flags: Flags) -> Result<(), Problem> {
     let socket_path = paths::socket_to_bind(flags.socket.as_deref());
-    let settings = settings(flags)?;
+    let (config, state_dir) = settings(flags)?;
+    let settings = Settings {
+        config,
+        state_dir: StateDir::take(state_dir)?,
+    };
     let broken = |error: io::Error| {
         Problem::new(ProblemKind::Internal, "cannot start", error.to_string(), "")
     };
@@ -99,7 +106,7 @@ fn start(flags: Flags) -> Result<(), Problem> {
         let bound = socket::bind(&socket_path, systemd::made_directory_of(&socket_path))?;
         tracing::info!(
             socket = %socket_path.display(),
-            state_dir = %settings.state_dir.display(),
+            state_dir = %settings.state_dir.path().display(),
             "listening"
         );
         let outcome = run(settings, bound.listener, shutdown).await;
@@ -108,8 +115,8 @@ fn start(flags: Flags) -> Result<(), Problem> {
     })
 }
 
-/// The configuration with the flags in it.
-fn settings(flags: Flags) -> Result<Settings, Problem> {
+/// The configuration with the flags in it, and the state directory.
+fn settings(flags: Flags) -> Result<(Config, PathBuf), Problem> {
     let mut config = match paths::config_file(flags.config.as_deref()) {
         Some(path) => Config::read(&path, flags.config.is_some())?,
         None => Config::default(),
@@ -126,15 +133,15 @@ fn settings(flags: Flags) -> Result<Settings, Problem> {
             "start with --state-dir DIR",
         )
     })?;
-    Ok(Settings { config, state_dir })
+    Ok((config, state_dir))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn settings_of(args: &[&str]) -> Result<Settings, Problem> {
-        settings(Flags::try_parse_from(args).unwrap())
+    fn config_of(args: &[&str]) -> Result<Config, Problem> {
+        settings(Flags::try_parse_from(args).unwrap()).map(|(config, _)| config)
     }
 
     #[test]
@@ -144,19 +151,19 @@ mod tests {
         std::fs::write(&file, "region = \"eu-west-1\"\nprofile = \"file\"\n").unwrap();
         let file = file.to_str().unwrap();
         let args = ["patterns-daemon", "--config", file, "--state-dir", "/state"];
-        let plain = settings_of(&args).unwrap();
-        assert_eq!(plain.config.region.as_deref(), Some("eu-west-1"));
-        assert!(!plain.config.read_only);
+        let plain = config_of(&args).unwrap();
+        assert_eq!(plain.region.as_deref(), Some("eu-west-1"));
+        assert!(!plain.read_only);
         let flags = [&args[..], &["--region", "us-east-1", "--read-only"]].concat();
-        let flagged = settings_of(&flags).unwrap();
-        assert_eq!(flagged.config.region.as_deref(), Some("us-east-1"));
-        assert_eq!(flagged.config.profile.as_deref(), Some("file"));
-        assert!(flagged.config.read_only);
+        let flagged = config_of(&flags).unwrap();
+        assert_eq!(flagged.region.as_deref(), Some("us-east-1"));
+        assert_eq!(flagged.profile.as_deref(), Some("file"));
+        assert!(flagged.read_only);
     }
 
     #[test]
     fn a_named_configuration_must_exist() {
         let args = ["patterns-daemon", "--config", "/does/not/exist.toml"];
-        assert_eq!(settings_of(&args).unwrap_err().kind, ProblemKind::Usage);
+        assert_eq!(config_of(&args).unwrap_err().kind, ProblemKind::Usage);
     }
 }

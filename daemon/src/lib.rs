@@ -14,7 +14,8 @@
 //! - `plan`, `redrive`, `ledger`: from a selection to events processed again, exactly accounted for
 //! - `burst`, `tasks`, `delivery`, `pattern`: load, tasks, and rehearsed outages of our pattern stacks
 //! - `command`, `replies`, `api`, `socket`, `systemd`: how the daemon is asked, started and stopped
-//! - `database`: one SQLite file, one connection, one thread, group commit; `lock`: files that one process holds
+//! - `database`: one SQLite file, one connection, one thread, group commit; `state_dir`: where they are;
+//!   `lock`: files that one process holds
 
 mod api;
 mod aws;
@@ -35,6 +36,7 @@ mod redrive;
 mod replies;
 mod socket;
 mod state;
+mod state_dir;
 mod systemd;
 mod tasks;
 #[cfg(test)]
@@ -42,16 +44,13 @@ mod tests;
 mod topology;
 mod watch;
 
-use std::fs::{DirBuilder, File};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use patterns_core::config::Config;
-use patterns_core::problem::{Problem, ProblemKind};
+use patterns_core::problem::Problem;
 use patterns_core::protocol::{Hello, PROTOCOL};
 use patterns_core::snapshot::Snapshot;
 use tokio::net::UnixListener;
@@ -63,7 +62,6 @@ use burst::Bursts;
 use claim::Claims;
 use command::Commands;
 use ledger::Ledger;
-use lock::NotOurs;
 use mirror::store::Store;
 use mirror::{Keeper, Mirror};
 use pattern::Patterns;
@@ -72,17 +70,18 @@ use state::State;
 use watch::Watch;
 
 pub use cli::cli;
+pub use state_dir::StateDir;
 
 /// Batches under way may finish for this long once the daemon is asked to stop.
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// What the daemon is started with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
     /// The configuration, flags already in it.
     pub config: Config,
     /// Where the databases are.
-    pub state_dir: PathBuf,
+    pub state_dir: StateDir,
 }
 
 /// Runs the daemon on `listener` until `shutdown`, then lets the batches under way finish.
@@ -92,14 +91,13 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Problem> {
     let Settings { config, state_dir } = settings;
-    let _lock = own(&state_dir)?;
     let aws = Aws::connect(&config).await?;
     let hello = Hello {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         started_at: Timestamp::now(),
-        state_dir: state_dir.display().to_string(),
+        state_dir: state_dir.path().display().to_string(),
         account_id: None,
         region: Some(aws.region.clone()),
         endpoint_url: aws.endpoint_url.clone(),
@@ -108,7 +106,7 @@ pub async fn run(
     let stop = CancellationToken::new();
     let tracker = TaskTracker::new();
     let api = api::Api {
-        commands: work(&config, &state_dir, aws, &stop, &tracker).await?,
+        commands: work(&config, state_dir.path(), aws, &stop, &tracker).await?,
         replies: replies::Replies::default(),
         hello: Arc::new(hello),
         stop: stop.clone(),
@@ -206,35 +204,5 @@ async fn work(
         bursts,
         patterns,
         watch,
-    })
-}
-
-/// Makes sure that the state directory exists, can be written, and is ours alone: two daemons with one ledger would each
-/// not know what the other sends.
-fn own(state_dir: &Path) -> Result<File, Problem> {
-    let failed = |error: io::Error| {
-        Problem::new(
-            ProblemKind::Internal,
-            format!("cannot write the state directory {}", state_dir.display()),
-            error.to_string(),
-            "correct its permissions, or choose another with --state-dir DIR",
-        )
-    };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state_dir)
-        .map_err(failed)?;
-    lock::hold(&state_dir.join("daemon.lock")).map_err(|error| match error {
-        NotOurs::Io(error) => failed(error),
-        NotOurs::Held(pid) => Problem::new(
-            ProblemKind::Conflict,
-            "a daemon is running already",
-            format!(
-                "process {pid} uses the state directory {}",
-                state_dir.display()
-            ),
-            "stop it first, or choose another with --state-dir DIR",
-        ),
     })
 }

@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::Duration;
 
 use patterns_core::config::Config;
 use patterns_core::problem::{Problem, ProblemKind};
@@ -14,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::{Settings, run, socket};
+use crate::{Settings, StateDir, run, socket};
 
 struct Daemon {
     client: Client,
@@ -37,7 +36,7 @@ fn settings(state_dir: &Path, read_only: bool) -> Settings {
             read_only,
             ..Config::default()
         },
-        state_dir: state_dir.to_owned(),
+        state_dir: StateDir::take(state_dir.to_owned()).unwrap(),
     }
 }
 
@@ -185,31 +184,4 @@ async fn a_read_only_daemon_changes_nothing() {
         assert_eq!(problem.kind, ProblemKind::ReadOnly);
     }
     daemon.stop().await;
-}
-
-#[tokio::test]
-async fn a_state_directory_has_one_daemon() {
-    let daemon = Daemon::start(false);
-    let hello = daemon.client.get("http://daemon/v1/hello");
-    hello.send().await.unwrap();
-    let path = daemon.dir.path().join("second.sock");
-    let second = socket::bind(&path, false).unwrap();
-    let settings = settings(&daemon.dir.path().join("state"), false);
-    let outcome = run(settings, second.listener, std::future::pending()).await;
-    assert!(outcome.unwrap_err().why.contains("process"));
-    daemon.stop().await;
-}
-
-#[tokio::test]
-async fn without_a_place_for_its_state_it_does_not_start() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("file");
-    std::fs::write(&file, "").unwrap();
-    let bound = socket::bind(&dir.path().join("daemon.sock"), false).unwrap();
-    let settings = settings(&file.join("state"), false);
-    let run = run(settings, bound.listener, std::future::pending());
-    let outcome = tokio::time::timeout(Duration::from_mins(1), run).await;
-    let problem = outcome.unwrap().unwrap_err();
-    assert!(problem.what.contains("file/state"), "{problem}");
-    assert_eq!(problem.exit_code(), 1);
 }
