@@ -21,7 +21,7 @@ pub struct World {
     pub endpoint_url: String,
     pub socket: PathBuf,
     apis: Value,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// What a one-shot command said.
@@ -53,7 +53,7 @@ impl World {
             endpoint_url: ready["endpoint_url"].as_str().unwrap().to_owned(),
             socket: ready["socket"].as_str().unwrap().into(),
             apis: ready["apis"].clone(),
-            _dir: dir,
+            dir,
         }
     }
 
@@ -77,11 +77,6 @@ impl World {
             answer.json
         );
         answer.json
-    }
-
-    /// A figure of a queue in the daemon's eyes, such as `visible`.
-    pub fn queue(&self, name: &str, figure: &str) -> Option<u64> {
-        find(&self.status()["queues"], "name", name)?[figure].as_u64()
     }
 
     /// Everything in a queue in the daemon's eyes.
@@ -140,9 +135,21 @@ impl World {
     }
 
     /// Ends everything gracefully and answers with the exit status.
-    pub fn stop(mut self) -> std::process::ExitStatus {
+    pub fn stop(&mut self) -> std::process::ExitStatus {
         signal(self.child.id(), rustix::process::Signal::TERM);
         self.child.wait().unwrap()
+    }
+
+    /// What the ledger says of each event of an operation: its state, and the id it was sent under. For a world that was
+    /// stopped: a running daemon is the only one to open its database.
+    pub fn ledger(&self, operation_id: &str) -> Vec<(String, Option<String>)> {
+        let path = self.dir.path().join("daemon/ledger.db");
+        let ledger = rusqlite::Connection::open(path).unwrap();
+        let mut events = ledger
+            .prepare("SELECT state, new_id FROM events WHERE operation = ?1")
+            .unwrap();
+        let rows = events.query_map([operation_id], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
     }
 
     /// The process id of `patterns-local` itself.
