@@ -220,7 +220,7 @@ impl Commands {
             Selection::Chosen(ids) => self.chosen(queue, ids).await?,
         };
         if planned == 0 {
-            return Err(plan::nothing(&queue.name));
+            return Err(plan::nothing(&queue.name, &selection));
         }
         let target = plan::target(queue, &evidence, to, &topology)?;
         let account_id = self.state.snapshot().account_id.clone();

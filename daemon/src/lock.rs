@@ -4,8 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+
+/// A process that was killed a moment ago may still have its files open while the kernel ends it.
+const PATIENCE: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(20);
 
 /// Why a file is not ours.
 #[derive(Debug)]
@@ -32,9 +38,14 @@ pub fn hold(path: &Path) -> Result<File, NotOurs> {
         .truncate(false)
         .mode(0o600)
         .open(path)?;
-    if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    let until = Instant::now() + PATIENCE;
+    while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
         if error != rustix::io::Errno::WOULDBLOCK {
             return Err(io::Error::from(error).into());
+        }
+        if Instant::now() < until {
+            thread::sleep(RETRY);
+            continue;
         }
         let mut pid = String::new();
         // For a message only; the holder may be writing it just now.

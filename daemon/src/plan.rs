@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::Plan;
+use patterns_core::operation::{Plan, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 
 use crate::origin::{Evidence, Resolved, admits, resolve};
@@ -190,19 +190,21 @@ fn names(origins: &BTreeSet<Origin>) -> String {
 }
 
 /// A plan for no events makes no sense.
-pub fn nothing(queue: &str) -> Problem {
+pub fn nothing(queue: &str, selection: &Selection) -> Problem {
+    let why = match selection {
+        Selection::Everything => format!("no failed event is in {queue}"),
+        Selection::Chosen(_) => "no event was chosen".to_owned(),
+    };
     Problem::new(
         ProblemKind::Conflict,
         "there is nothing to redrive",
-        format!("no failed event is in {queue}"),
+        why,
         "",
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use patterns_core::operation::Selection;
-
     use super::*;
     use crate::topology::tests::{function, queue, topology};
 
