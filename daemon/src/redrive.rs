@@ -5,6 +5,7 @@
 //! and what may have been sent is sent again and listed as in doubt.
 
 mod batch;
+mod hand;
 mod run;
 
 use std::collections::HashMap;

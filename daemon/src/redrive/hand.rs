@@ -1,0 +1,115 @@
+//! Messages that a run has received: which worker deals with them, which are left alone, which are deleted.
+
+use std::sync::atomic::Ordering;
+
+use super::run::{Message, Run, lock};
+use crate::ledger::{Outcome, Step};
+use crate::letter::Letter;
+use crate::state::Reading;
+
+/// Messages met and left alone, that are kept hidden until the end. SQS allows 120 000 in flight.
+pub const HELD_MAX: usize = 100_000;
+
+/// How long they are hidden, so that a crash does not hide them for longer than necessary.
+const HELD_SECONDS: i32 = 120;
+
+impl Run<'_> {
+    /// Takes messages in hand; answers with those that no worker has already. A stalled worker's messages become visible
+    /// and are received by another, which must not deal with them a second time.
+    pub(super) fn take_in_hand(&self, letters: Vec<Letter>) -> Vec<Letter> {
+        let mut in_hand = lock(&self.in_hand);
+        letters
+            .into_iter()
+            .filter(|letter| {
+                in_hand
+                    .insert(letter.message_id.clone(), letter.receipt_handle.clone())
+                    .is_none()
+            })
+            .collect()
+    }
+
+    /// Those of the messages that were not let go.
+    pub(super) fn still_in_hand(&self, mut messages: Vec<Message>) -> Vec<Message> {
+        let in_hand = lock(&self.in_hand);
+        messages.retain(|(id, _)| in_hand.contains_key(id));
+        messages
+    }
+
+    /// Lets messages go; answers with the newest receipt handle of each, for only that one deletes reliably.
+    fn let_go(&self, messages: Vec<Message>) -> Vec<Message> {
+        let mut in_hand = lock(&self.in_hand);
+        messages
+            .into_iter()
+            .map(|(id, handle)| {
+                let newest = in_hand.remove(&id).unwrap_or(handle);
+                (id, newest)
+            })
+            .collect()
+    }
+
+    /// Leaves messages alone, hidden, until the run ends.
+    pub(super) async fn hold(&self, messages: Vec<Message>) {
+        let messages = self.let_go(messages);
+        // Many others may be met on the way to a few chosen ones; the later they come back, the fewer are met twice.
+        if !self.everything() {
+            let handles: Vec<_> = messages.iter().map(|(_, handle)| handle.clone()).collect();
+            let aws = &self.engine.aws;
+            aws.hide(&self.queue.url, &handles, HELD_SECONDS).await;
+        }
+        let mut held = lock(&self.held);
+        held.extend(messages);
+        if held.len() >= HELD_MAX {
+            self.over.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Makes messages visible again.
+    pub(super) async fn put_back(&self, messages: Vec<Message>) {
+        let messages = self.let_go(messages);
+        let handles: Vec<_> = messages.into_iter().map(|(_, handle)| handle).collect();
+        self.engine.aws.hide(&self.queue.url, &handles, 0).await;
+    }
+
+    /// Deletes messages that are *sent* in the ledger. What fails stays *sent*.
+    pub(super) async fn delete(&self, messages: Vec<Message>) -> Vec<String> {
+        let (ids, handles): (Vec<_>, Vec<_>) = self.let_go(messages).into_iter().unzip();
+        let results = self.engine.aws.delete(&self.queue.url, &handles).await;
+        let mut gone = Vec::new();
+        for (message_id, result) in ids.into_iter().zip(results) {
+            match result {
+                Ok(()) => gone.push(message_id),
+                Err(why) => {
+                    tracing::warn!(
+                        message_id,
+                        why,
+                        "sent, but not deleted; it will be when met again"
+                    );
+                }
+            }
+        }
+        lock(&self.deleted).extend(gone.iter().map(|message_id| Outcome {
+            message_id: message_id.clone(),
+            step: Step::Deleted,
+        }));
+        if !gone.is_empty()
+            && let Ok(count) = self
+                .engine
+                .mirror
+                .store
+                .remove(&self.queue.arn, gone.clone())
+                .await
+        {
+            let queue = self.queue.name.clone();
+            self.engine
+                .state
+                .report(Reading::Mirrored { queue, count })
+                .await;
+        }
+        gone
+    }
+
+    /// Deletions that wait to be written down.
+    pub(super) fn take_deleted(&self) -> Vec<Outcome> {
+        std::mem::take(&mut lock(&self.deleted))
+    }
+}
