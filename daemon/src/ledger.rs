@@ -52,6 +52,7 @@ CREATE TABLE IF NOT EXISTS events (
     PRIMARY KEY (operation, message_id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS events_by_message ON events (queue_arn, message_id);
+CREATE INDEX IF NOT EXISTS events_by_new_id ON events (operation, new_id) WHERE new_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS events_in_doubt ON events (operation) WHERE in_doubt = 1;
 ";
 

@@ -16,6 +16,8 @@ pub struct Arrival {
     pub message_id: String,
     /// Its newest receipt handle.
     pub receipt_handle: String,
+    /// The id that a send of it got, if it was sent before: its own in its source queue, or its invocation's request id.
+    pub sent_as: Option<String>,
     /// Why it must not be sent, if so.
     pub refused: Option<Step>,
 }
@@ -27,7 +29,7 @@ pub enum Verdict {
     Send,
     /// It was sent before, by this operation or another: delete it and do not send it again.
     Delete,
-    /// Leave it alone: it is none of this operation's, or it was dealt with.
+    /// Leave it alone: it is none of this operation's, it was dealt with, or this operation sent it and it came back.
     Hold,
     /// Leave it alone: it was refused just now, and counts as failed.
     Failed,
@@ -115,6 +117,13 @@ fn judge(
         .exists(params![queue_arn, arrival.message_id, operation])?;
     if sent {
         return Ok(Verdict::Delete);
+    }
+    // What this operation sent and what failed again arrives as another message, under the id that the send got.
+    let returned = connection
+        .prepare_cached("SELECT 1 FROM events WHERE operation = ?1 AND new_id = ?2 LIMIT 1")?
+        .exists(params![operation, arrival.sent_as])?;
+    if returned {
+        return Ok(Verdict::Hold);
     }
     let row: Option<(String, u32)> = connection
         .prepare_cached(

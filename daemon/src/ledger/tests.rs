@@ -51,6 +51,7 @@ fn arrival(message_id: &str) -> Arrival {
     Arrival {
         message_id: message_id.to_owned(),
         receipt_handle: format!("handle-{message_id}"),
+        sent_as: Some(message_id.to_owned()),
         refused: None,
     }
 }
@@ -101,6 +102,36 @@ async fn what_was_sent_is_deleted_only() {
     let states: Vec<_> = history.iter().map(|entry| entry.state.as_str()).collect();
     assert_eq!(states, ["intent", "sent", "deleted"]);
     assert_eq!(history[1].note.as_deref(), Some("new"));
+}
+
+#[tokio::test]
+async fn what_came_back_is_not_taken_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = begun(dir.path(), "one", &[]).await;
+    intend(&ledger, "one", true, "a").await;
+    ledger
+        .settle("one", vec![outcome("a", Step::Sent("new".to_owned()))])
+        .await
+        .unwrap();
+    // A redrive policy keeps the id that the send got.
+    assert_eq!(intend(&ledger, "one", true, "new").await, Verdict::Hold);
+    // The record of a failed invocation is a message of its own, which names the request.
+    let record = Arrival {
+        sent_as: Some("new".to_owned()),
+        ..arrival("record")
+    };
+    let verdicts = ledger
+        .intend("one", QUEUE, true, vec![record], Vec::new())
+        .await
+        .unwrap();
+    assert_eq!(verdicts, [Verdict::Hold]);
+    // The next operation takes it.
+    let (world, _) = ledger.enter(world("")).await.unwrap();
+    ledger
+        .begin(world, task("two", 1), QUEUE, Vec::new(), None)
+        .await
+        .unwrap();
+    assert_eq!(intend(&ledger, "two", true, "new").await, Verdict::Send);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::aws::dead_letters::{Refusal, Sent};
 use crate::database::DatabaseError;
 use crate::ledger::{Arrival, Outcome, Step, Verdict};
 use crate::letter::Letter;
-use crate::mirror::decode::{decode, original};
+use crate::mirror::decode::{Decoded, decode, original};
 use crate::origin::admits;
 
 /// Longer than a batch takes, even when its one attempt to send takes all its 10 s. Not much longer: what was received and
@@ -59,11 +59,7 @@ impl Run<'_> {
         let target = &self.task.plan.target;
         let arrivals = letters
             .iter()
-            .map(|letter| Arrival {
-                message_id: letter.message_id.clone(),
-                receipt_handle: letter.receipt_handle.clone(),
-                refused: refused(letter, target),
-            })
+            .map(|letter| arrival(letter, target))
             .collect();
         let earlier = self.take_deleted();
         let verdicts = self
@@ -214,9 +210,23 @@ impl Run<'_> {
     }
 }
 
+fn arrival(letter: &Letter, target: &Origin) -> Arrival {
+    let decoded = decode(letter);
+    Arrival {
+        message_id: letter.message_id.clone(),
+        receipt_handle: letter.receipt_handle.clone(),
+        refused: refused(letter, &decoded, target),
+        // A redrive policy keeps the id of the message that it moves.
+        sent_as: match target.kind {
+            OriginKind::Queue => Some(letter.message_id.clone()),
+            OriginKind::Function => decoded.request_id,
+        },
+    }
+}
+
 /// Why an event must not go to `target`, from what it says itself.
-fn refused(letter: &Letter, target: &Origin) -> Option<Step> {
-    if !admits(&decode(letter).evidence, target) {
+fn refused(letter: &Letter, decoded: &Decoded, target: &Origin) -> Option<Step> {
+    if !admits(&decoded.evidence, target) {
         return Some(Step::Skipped(format!(
             "it says that it failed elsewhere than at {target}"
         )));
@@ -283,20 +293,29 @@ mod tests {
             name: "orders".to_owned(),
         };
         let mut moved = letter("m", "{}");
-        assert_eq!(refused(&moved, &orders), None);
+        assert_eq!(arrival(&moved, &orders).refused, None);
         moved.system.insert(
             "DeadLetterQueueSourceArn".to_owned(),
             "arn:aws:sqs:eu-west-1:123456789012:bills".to_owned(),
         );
-        assert!(matches!(refused(&moved, &orders), Some(Step::Skipped(_))));
+        assert!(matches!(
+            arrival(&moved, &orders).refused,
+            Some(Step::Skipped(_))
+        ));
         let function = Origin {
             kind: OriginKind::Function,
             name: "notify".to_owned(),
         };
         let record = letter(
             "m",
-            r#"{"requestContext":{"functionArn":"arn:aws:lambda:r:a:function:notify","condition":"RetriesExhausted"}}"#,
+            r#"{"requestContext":{"requestId":"r-1","functionArn":"arn:aws:lambda:r:a:function:notify","condition":"RetriesExhausted"}}"#,
         );
-        assert!(matches!(refused(&record, &function), Some(Step::Failed(_))));
+        assert!(matches!(
+            arrival(&record, &function).refused,
+            Some(Step::Failed(_))
+        ));
+        // A returned event is known by the id that its send got.
+        assert_eq!(arrival(&record, &function).sent_as.as_deref(), Some("r-1"));
+        assert_eq!(arrival(&moved, &orders).sent_as.as_deref(), Some("m"));
     }
 }
