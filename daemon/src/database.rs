@@ -182,7 +182,9 @@ fn write_group(
         .map_err(DatabaseError::from);
     let mut answers = vec![first(transaction.clone())];
     let mut left_over = None;
-    while answers.len() < GROUP_MAX {
+    // SQLite ends the whole transaction itself when the disk is full or fails; nothing may follow in the same group then.
+    let lost = || transaction.is_ok() && connection.is_autocommit();
+    while answers.len() < GROUP_MAX && !lost() {
         match waiting.try_recv() {
             Ok(Job::Write(write)) => answers.push(write(transaction.clone())),
             Ok(read @ Job::Read(_)) => {
@@ -192,7 +194,13 @@ fn write_group(
             Err(_) => break,
         }
     }
-    let outcome = transaction.and_then(|connection| Ok(connection.execute_batch("COMMIT")?));
+    let outcome = match &transaction {
+        Ok(_) if lost() => Err(DatabaseError(
+            "a write of the same commit failed, and all of it was undone".to_owned(),
+        )),
+        Ok(connection) => connection.execute_batch("COMMIT").map_err(Into::into),
+        Err(error) => Err(error.clone()),
+    };
     if outcome.is_err() && !connection.is_autocommit() {
         // Without this the next BEGIN would fail, too. There is nothing more to do when it fails itself.
         let _ = connection.execute_batch("ROLLBACK");
@@ -268,6 +276,38 @@ mod tests {
         assert!(held.is_ok() && one.is_ok() && two.is_ok() && three.is_ok());
         // All rows are on one page, so each commit would add one frame: a header of 24 bytes and the page of 4096.
         assert_eq!(wal() - before, 24 + 4096);
+    }
+
+    #[tokio::test]
+    async fn a_lost_transaction_fails_those_in_it_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&dir.path().join("n.db"), Durability::Full, SCHEMA).unwrap();
+        // Holds the thread until all the writes wait behind it; `join!` polls in order.
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let held = database.read(move |_| {
+            // The gate opens when its other end is used or dropped.
+            let _ = gate.recv();
+            Ok(())
+        });
+        let undo = database.write(|connection| {
+            // As SQLite does by itself when the disk is full.
+            connection.execute("INSERT OR ROLLBACK INTO n VALUES (1)", [])?;
+            Ok(())
+        });
+        let release = async { go.send(()).unwrap() };
+        let (held, one, undo, two, ()) = tokio::join!(
+            held,
+            database.write(insert(1)),
+            undo,
+            database.write(insert(2)),
+            release
+        );
+        assert!(held.is_ok());
+        assert_eq!(
+            (one.is_ok(), undo.is_ok(), two.is_ok()),
+            (false, false, true)
+        );
+        assert_eq!(count(&database).await, 1);
     }
 
     #[tokio::test]
