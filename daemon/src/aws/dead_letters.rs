@@ -127,7 +127,8 @@ impl Aws {
                 } else if let Some(entry) = failed.get(id.as_str()) {
                     let why = format!("{}: {}", entry.code(), entry.message().unwrap_or_default());
                     Err(if entry.sender_fault() {
-                        Refusal::Message(why)
+                        // Throttling and lack of access are the sender's fault, too.
+                        classify(400, entry.code(), why)
                     } else {
                         Refusal::NotNow(why)
                     })
@@ -260,15 +261,17 @@ where
 
 /// Codes from the error lists of `SendMessageBatch` (SQS API Reference) and `Invoke` (Lambda API Reference).
 fn classify(status: u16, code: &str, why: String) -> Refusal {
+    // The function is being changed, or its snapshot is not ready: 409.
     const LATER: [&str; 6] = [
         "Throttl",
         "TooManyRequests",
         "OverLimit",
         "Expired",
-        "KMSThrottling",
-        "ResourceNotReady",
+        "ResourceConflict",
+        "SnapStartNotReady",
     ];
-    const TARGET: [&str; 9] = [
+    // Refused credentials say nothing about the message, whatever their status. (SQS and Lambda, "Common Errors".)
+    const TARGET: [&str; 13] = [
         "QueueDoesNotExist",
         "NonExistentQueue",
         "ResourceNotFound",
@@ -278,6 +281,10 @@ fn classify(status: u16, code: &str, why: String) -> Refusal {
         "KMS",
         "InvalidAddress",
         "InvalidClientToken",
+        "UnrecognizedClient",
+        "Signature",
+        "MissingAuthentication",
+        "InvalidSecurity",
     ];
     let says = |parts: &[&str]| parts.iter().any(|part| code.contains(part));
     match status {
@@ -363,7 +370,19 @@ mod tests {
         );
         assert_eq!(kind(403, "RequestThrottled"), Refusal::NotNow(none()));
         assert_eq!(kind(403, "ExpiredToken"), Refusal::NotNow(none()));
+        assert_eq!(
+            kind(409, "ResourceConflictException"),
+            Refusal::NotNow(none())
+        );
         assert_eq!(kind(403, "AccessDenied"), Refusal::Target(none()));
+        assert_eq!(
+            kind(400, "UnrecognizedClientException"),
+            Refusal::Target(none())
+        );
+        assert_eq!(
+            kind(400, "InvalidSignatureException"),
+            Refusal::Target(none())
+        );
         assert_eq!(
             kind(400, "AWS.SimpleQueueService.NonExistentQueue"),
             Refusal::Target(none())
