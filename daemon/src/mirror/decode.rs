@@ -167,10 +167,25 @@ pub fn original(letter: &Letter, target: OriginKind) -> Result<&str, &'static st
     }
 }
 
-/// The original event for people: JSON where it is JSON, otherwise a string.
+/// Whoever reads the answer that a payload is in gives up at 128 levels, the answer's own included.
+const DEEPEST: usize = 100;
+
+/// The original event for people: JSON where it is JSON and not nested beyond reason, otherwise a string.
 pub fn payload(letter: &Letter) -> Value {
     let text = original(letter, OriginKind::Function).unwrap_or(&letter.body);
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+    serde_json::from_str(text)
+        .ok()
+        .filter(|value| depth(value) <= DEEPEST)
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// The parser limits how deep this goes.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// Message and system attributes by name; binary values as base64.
@@ -292,6 +307,17 @@ mod tests {
         assert_eq!(decoded.enqueued_at.as_millisecond(), 1_700_000_000_000);
         assert_eq!(decoded.correlation_id.as_deref(), Some("c-3"));
         assert_eq!(payload(&letter), json!("not json"));
+    }
+
+    #[test]
+    fn a_payload_can_be_read_inside_an_answer() {
+        for levels in [100, 101, 126, 127, 128] {
+            let deep = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+            let payload = payload(&letter("m", &deep));
+            assert_eq!(payload.is_string(), levels > DEEPEST, "{levels}");
+            let answer = json!({"kind": "event", "value": {"payload": payload}}).to_string();
+            assert!(serde_json::from_str::<Value>(&answer).is_ok(), "{levels}");
+        }
     }
 
     #[test]
