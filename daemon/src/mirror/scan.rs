@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use futures::{StreamExt, stream};
 use patterns_core::problem::Problem;
 use tokio::time::Instant;
@@ -101,19 +101,25 @@ async fn meet(
             1
         };
         let receives = (0..parallel).map(|_| aws.receive(&queue.url, BATCH, VISIBILITY_SECONDS, 1));
-        let letters: Vec<_> = try_join_all(receives)
-            .await?
-            .into_iter()
-            .flatten()
-            .collect();
+        let (mut letters, mut problem) = (Vec::new(), None);
+        // One that fails must not hide what the others received.
+        for answer in join_all(receives).await {
+            match answer {
+                Ok(some) => letters.extend(some),
+                Err(why) => problem = Some(why),
+            }
+        }
+        for letter in &letters {
+            held.insert(letter.message_id.clone(), letter.receipt_handle.clone());
+        }
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
         if letters.is_empty() {
             empty += 1;
             continue;
         }
         empty = 0;
-        for letter in &letters {
-            held.insert(letter.message_id.clone(), letter.receipt_handle.clone());
-        }
         claim.hold(u64::try_from(held.len()).unwrap_or(u64::MAX));
         store
             .met(&queue.arn, number, letters)
