@@ -13,12 +13,6 @@ pub async fn set(aws: &Aws, state: &State, function: &str, broken: bool) -> Resu
     let rate = change(function, &mut environment, broken)?;
     aws.set_environment(function, environment).await?;
     tracing::info!(function, broken, "deliveries changed");
-    let confirmed = aws.environment(function).await?;
-    let rate = confirmed
-        .variables
-        .get(FAIL_RATE_VARIABLE)
-        .cloned()
-        .unwrap_or(rate);
     state
         .report(Reading::DeliveryFailRate {
             function: function.to_owned(),
