@@ -189,10 +189,16 @@ impl Bursts {
             let request = self.patterns.http.post(url).json(&task);
             let tally = tally.clone();
             requests.spawn(async move {
-                let answer = request.send().await;
-                let failure = match answer {
-                    Ok(answer) if answer.status().is_success() => None,
-                    Ok(answer) => Some(answer.status().as_u16().to_string()),
+                let answer = async {
+                    let answer = request.send().await?;
+                    let status = answer.status();
+                    // Read to its end, so that the connection serves the next request, too.
+                    answer.bytes().await?;
+                    Ok::<_, reqwest::Error>(status)
+                };
+                let failure = match answer.await {
+                    Ok(status) if status.is_success() => None,
+                    Ok(status) => Some(status.as_u16().to_string()),
                     Err(error) if error.is_timeout() => Some("timeout".to_owned()),
                     Err(_) => Some("connection".to_owned()),
                 };
