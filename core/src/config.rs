@@ -41,7 +41,8 @@ pub struct Config {
 pub struct Watch {
     /// Between two readings of all queues. 5 costs about USD 0.21 a queue and month.
     pub queues_seconds: f64,
-    /// Between two readings of the functions' metrics, which CloudWatch itself only has minutes late.
+    /// Between two readings of CloudWatch's metrics, which it only has minutes late itself. 60 costs about USD 2.16 a
+    /// function and USD 0.43 a queue and month.
     pub functions_seconds: f64,
     /// Between two looks at which queues and functions exist.
     pub discovery_seconds: f64,
