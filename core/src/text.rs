@@ -7,19 +7,24 @@ use serde_json::Value;
 #[must_use]
 pub fn is_hostile(c: char) -> bool {
     c.is_control()
+        // What Unicode says a renderer may ignore (`Default_Ignorable_Code_Point`), and the separators of lines and paragraphs.
         || matches!(c,
-            // soft hyphen, Arabic letter mark, Mongolian vowel separator
-            '\u{ad}' | '\u{61c}' | '\u{180e}'
+            // soft hyphen, combining grapheme joiner, Arabic letter mark
+            '\u{ad}' | '\u{34f}' | '\u{61c}'
+            // Hangul fillers, Khmer inherent vowels, Mongolian variation selectors and vowel separator
+            | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
             // zero-width space, joiners and directional marks
             | '\u{200b}'..='\u{200f}'
             // line and paragraph separators, bidirectional embeddings and overrides
             | '\u{2028}'..='\u{202e}'
             // word joiner, invisible operators, bidirectional isolates, deprecated format characters
             | '\u{2060}'..='\u{206f}'
-            // variation selectors, byte order mark, interlinear annotation
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            // Hangul fillers, variation selectors, byte order mark, interlinear annotation
+            | '\u{3164}' | '\u{ffa0}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}'
+            // controls of shorthand and of musical notation
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
             // tags and supplementary variation selectors
-            | '\u{e0000}'..='\u{e01ef}')
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn push_mark(out: &mut String, c: char) {
@@ -115,6 +120,7 @@ mod tests {
             visible("\u{202e}evil\u{200b}\u{9b}"),
             "⟨202E⟩evil⟨200B⟩⟨009B⟩"
         );
+        assert_eq!(visible("\u{3164}\u{34f}\u{e0fff}"), "⟨3164⟩⟨034F⟩⟨E0FFF⟩");
         assert_eq!(visible_lines("a\nb\tc"), "a\nb␉c");
     }
 
