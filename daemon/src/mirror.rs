@@ -35,6 +35,11 @@ const SCANS: usize = 4;
 const RETRY: Duration = Duration::from_secs(10);
 const RETRY_LONGEST: Duration = Duration::from_mins(5);
 
+/// A scan that takes longer than this is followed by a pause of [`PAUSE`] times the excess, or a deep queue to which
+/// messages come all the time would be hidden most of the time.
+const SHORT: Duration = Duration::from_secs(3);
+const PAUSE: u32 = 4;
+
 /// Something the keeper should know.
 enum Notice {
     Reading(Arc<QueueFacts>, Depth),
@@ -47,21 +52,26 @@ enum Notice {
 struct Memory {
     /// The queue's count when it was last scanned.
     total: Option<u64>,
-    scanning: bool,
+    /// Since when it is scanned.
+    scanning: Option<Instant>,
     again: bool,
+    pause_until: Option<Instant>,
     retry: Option<(Instant, Duration)>,
 }
 
 impl Memory {
     fn due(&self, total: u64, now: Instant) -> bool {
-        !self.scanning
-            && (self.again
-                || self.total != Some(total)
-                || self.retry.is_some_and(|(at, _)| at <= now))
+        let changed = self.total != Some(total) || self.retry.is_some_and(|(at, _)| at <= now);
+        let paused = self.pause_until.is_some_and(|until| now < until);
+        self.scanning.is_none() && (self.again || changed && !paused)
     }
 
     fn ended(&mut self, total: u64, complete: bool, now: Instant) {
-        self.scanning = false;
+        let took = self
+            .scanning
+            .take()
+            .map_or(Duration::ZERO, |since| now - since);
+        self.pause_until = Some(now + took.saturating_sub(SHORT) * PAUSE);
         self.total = Some(total);
         self.retry = (!complete).then(|| {
             let wait = self
@@ -156,7 +166,7 @@ async fn keep(mirror: Mirror, keeper: Keeper, mut inbox: mpsc::Receiver<Notice>)
                     // A redrive has the queue, or enough others are looked at: the next reading asks again.
                     continue;
                 };
-                memory.scanning = true;
+                memory.scanning = Some(Instant::now());
                 memory.again = false;
                 let (mirror, aws, stop) = (mirror.clone(), keeper.aws.clone(), keeper.stop.clone());
                 keeper.tracker.spawn(async move {
@@ -237,7 +247,7 @@ mod tests {
         assert!(memory.due(6, now));
         memory.again = true;
         assert!(memory.due(5, now));
-        memory.scanning = true;
+        memory.scanning = Some(now);
         assert!(!memory.due(5, now));
         memory.again = false;
         memory.ended(5, false, now);
@@ -248,6 +258,27 @@ mod tests {
         }
         assert!(!memory.due(5, now + RETRY_LONGEST - Duration::from_secs(1)));
         assert!(memory.due(5, now + RETRY_LONGEST));
+    }
+
+    #[test]
+    fn long_scans_are_rare() {
+        let now = Instant::now();
+        let mut memory = Memory {
+            scanning: Some(now),
+            ..Memory::default()
+        };
+        let ended = now + SHORT;
+        memory.ended(5, true, ended);
+        assert!(memory.due(6, ended));
+        memory.scanning = Some(now);
+        let ended = now + SHORT + Duration::from_secs(10);
+        memory.ended(5, true, ended);
+        let rested = ended + Duration::from_secs(40);
+        assert!(!memory.due(6, rested - Duration::from_secs(1)));
+        assert!(memory.due(6, rested));
+        // Whoever asks for it need not wait.
+        memory.again = true;
+        assert!(memory.due(5, ended));
     }
 
     #[test]
