@@ -60,6 +60,9 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     // Spawned, not blocked on, so that children are started from a worker thread: the kernel ends a child with the
     // *thread* that started it.
     let outcome = runtime.block_on(async { tokio::spawn(local_stack(flags)).await });
+    // Everything of ours is stopped by now. A question that nobody answered still reads the terminal and cannot be
+    // cancelled: waiting for that thread would make Ctrl-C wait for Enter.
+    runtime.shutdown_background();
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
