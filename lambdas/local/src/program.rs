@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser;
 use patterns_local::{Local, Options};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
@@ -57,6 +58,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    allow_many_files();
     // Spawned, not blocked on, so that children are started from a worker thread: the kernel ends a child with the
     // *thread* that started it.
     let outcome = runtime.block_on(async { tokio::spawn(local_stack(flags)).await });
@@ -74,6 +76,19 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A function process takes about ten of our file descriptors, and the usual soft limit of 1 024 is meant for programs
+/// that use `select`. Without the right to raise it we stay within it as long as we can.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    );
 }
 
 async fn local_stack(flags: Flags) -> Result<()> {

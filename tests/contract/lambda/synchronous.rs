@@ -273,6 +273,27 @@ async fn more_than_the_account_may_run_is_throttled_and_counts_as_nothing_else()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn there_are_no_more_processes_than_invocations_that_may_run() {
+    let bench = Bench::with(2, Vec::new()).await;
+    let mut processes = Vec::new();
+    for name in ["a", "b", "c"] {
+        bench.create(name, 10).await;
+        let (answer, _) = bench.invoke(name, json!({})).await;
+        processes.push(answer["pid"].as_u64().unwrap());
+    }
+    let oldest = processes[0];
+    wait_until("the one that was idle longest has ended", || async move {
+        !is_running(oldest)
+    })
+    .await;
+    for (name, pid) in ["b", "c"].into_iter().zip(&processes[1..]) {
+        let (answer, _) = bench.invoke(name, json!({})).await;
+        assert_eq!(answer["pid"].as_u64(), Some(*pid));
+    }
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_aws_refuses_is_refused_by_the_same_name() {
     let bench = Bench::start().await;
     let error = bench

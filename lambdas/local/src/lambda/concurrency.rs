@@ -160,6 +160,7 @@ impl Lambda {
             tokio::select! {
                 turn = &mut turn => {
                     let permit = turn.ok().and_then(Result::ok);
+                    self.make_room();
                     let started = Environment::start(&self.inner.parts, slot.configuration.clone(), permit).await;
                     return started.map_err(|error| error::cannot_start(&slot.name, &error));
                 }
@@ -187,6 +188,30 @@ impl Lambda {
         {
             function.idle.push(environment);
             function.freed.notify_one();
+        }
+    }
+
+    /// Ends the environments that have been idle longest, so that there are never more processes than invocations that may run
+    /// at once. AWS has room for more; here each takes memory and about ten file descriptors, and an account with many functions
+    /// would use up both.
+    fn make_room(&self) {
+        let mut state = self.state();
+        let running: u32 = state.functions.values().map(super::Function::in_use).sum();
+        let allowed = self.inner.parts.concurrency.saturating_sub(running) as usize;
+        let mut idle: Vec<_> = state
+            .functions
+            .values()
+            .flat_map(|function| &function.idle)
+            .map(|environment| environment.idle_since)
+            .collect();
+        idle.sort_unstable();
+        let surplus = idle.len().saturating_sub(allowed);
+        if let Some(newest) = surplus.checked_sub(1).and_then(|last| idle.get(last)) {
+            for function in state.functions.values_mut() {
+                function
+                    .idle
+                    .retain(|environment| environment.idle_since > *newest);
+            }
         }
     }
 
