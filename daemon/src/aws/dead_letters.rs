@@ -141,12 +141,13 @@ impl Aws {
             .collect()
     }
 
-    /// Invokes a function asynchronously, in one attempt. Answers with the request id.
-    pub async fn invoke(&self, function: &str, payload: &str) -> Sent {
+    /// Invokes a function, or that version or alias of it, asynchronously and in one attempt. Answers with the request id.
+    pub async fn invoke(&self, function: &str, qualifier: Option<String>, payload: &str) -> Sent {
         let answer = self
             .lambda_once
             .invoke()
             .function_name(function)
+            .set_qualifier(qualifier)
             .invocation_type(InvocationType::Event)
             .payload(Blob::new(payload))
             .send()

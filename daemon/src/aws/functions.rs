@@ -192,6 +192,13 @@ pub fn function_name(arn: &str) -> &str {
     arn.split(':').nth(6).unwrap_or_else(|| name_of(arn))
 }
 
+/// The version or alias in a function's ARN, unless it is the newest code, which needs no name.
+pub fn qualifier(arn: &str) -> Option<&str> {
+    arn.split(':')
+        .nth(7)
+        .filter(|&qualifier| qualifier != "$LATEST")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,5 +209,8 @@ mod tests {
         assert_eq!(function_name(arn), "notify");
         assert_eq!(function_name(&format!("{arn}:$LATEST")), "notify");
         assert_eq!(function_name("notify"), "notify");
+        assert_eq!(qualifier(arn), None);
+        assert_eq!(qualifier(&format!("{arn}:$LATEST")), None);
+        assert_eq!(qualifier(&format!("{arn}:live")), Some("live"));
     }
 }

@@ -167,6 +167,12 @@ pub fn original(letter: &Letter, target: OriginKind) -> Result<&str, &'static st
     }
 }
 
+/// The version or alias whose invocation failed, when the message names one: the newest code may not be released yet.
+pub fn qualifier(letter: &Letter) -> Option<String> {
+    let arn = record(&letter.body)?.request_context.function_arn;
+    crate::aws::functions::qualifier(&arn).map(str::to_owned)
+}
+
 /// Whoever reads the answer that a payload is in gives up at 128 levels, the answer's own included.
 const DEEPEST: usize = 100;
 
@@ -236,6 +242,15 @@ mod tests {
         assert_eq!(decoded.attempts, Some(3));
         assert_eq!(decoded.sent_at.to_string(), "2026-01-02T03:04:05.678Z");
         assert_eq!(payload(&letter), json!({"correlationId": "c-1", "n": 1}));
+    }
+
+    #[test]
+    fn an_event_of_an_alias_goes_back_to_the_alias() {
+        let newest = on_failure("{}");
+        assert_eq!(qualifier(&letter("m", &newest)), None);
+        let alias = newest.replacen("notify:$LATEST", "notify:live", 1);
+        assert_eq!(qualifier(&letter("m", &alias)).as_deref(), Some("live"));
+        assert_eq!(qualifier(&letter("m", "{}")), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::aws::dead_letters::{Refusal, Sent};
 use crate::database::DatabaseError;
 use crate::ledger::{Arrival, Outcome, Step, Verdict};
 use crate::letter::Letter;
-use crate::mirror::decode::{Decoded, decode, original};
+use crate::mirror::decode::{Decoded, decode, original, qualifier};
 use crate::origin::admits;
 
 /// Longer than a batch takes, even when its one attempt to send takes all its 10 s. Not much longer: what was received and
@@ -199,9 +199,14 @@ impl Run<'_> {
             }
             OriginKind::Function => {
                 let invocations = letters.iter().map(|letter| async move {
-                    match original(letter, OriginKind::Function) {
-                        Ok(payload) => aws.invoke(&target.name, payload).await,
-                        Err(why) => Err(Refusal::Message(why.to_owned())),
+                    let payload = original(letter, OriginKind::Function)
+                        .map_err(|why| Refusal::Message(why.to_owned()))?;
+                    let qualifier = qualifier(letter);
+                    let one_of_many = qualifier.is_some();
+                    match aws.invoke(&target.name, qualifier, payload).await {
+                        // An alias that is gone keeps no other event from going back.
+                        Err(Refusal::Target(why)) if one_of_many => Err(Refusal::Message(why)),
+                        sent => sent,
                     }
                 });
                 Ok(join_all(invocations).await)
