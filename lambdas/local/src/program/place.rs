@@ -1,15 +1,19 @@
 //! Where this run keeps its files: a directory that goes away with it, or one that the user named.
 
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// A directory that can be written, checked before anything is started.
 pub struct Place {
     path: PathBuf,
     /// Removes the directory when dropped, where it is ours alone.
     _temporary: Option<tempfile::TempDir>,
+    /// Keeps a second run out of a directory that the user named: it would write its own address into our daemon's
+    /// configuration.
+    _lock: Option<File>,
 }
 
 impl Place {
@@ -23,6 +27,7 @@ impl Place {
             return Ok(Self {
                 path: temporary.path().to_path_buf(),
                 _temporary: Some(temporary),
+                _lock: None,
             });
         };
         let unusable = || {
@@ -39,9 +44,19 @@ impl Place {
         // The one sure way to know that files can be made here.
         tempfile::tempfile_in(path).with_context(unusable)?;
         let path = path.canonicalize().with_context(unusable)?;
+        let lock = File::create(path.join("patterns-local.lock")).with_context(unusable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
+                "another patterns-local runs in the state directory {}; nothing was started. Stop it or name another with --state-dir DIR",
+                path.display()
+            ),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(unusable),
+        }
         Ok(Self {
             path,
             _temporary: None,
+            _lock: Some(lock),
         })
     }
 
@@ -53,5 +68,26 @@ impl Place {
     /// Where `program` logs to when the dashboard has the terminal.
     pub fn log_file(&self, program: &str) -> PathBuf {
         self.path.join(format!("{program}.log"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_for_one_run_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let first = Place::make(Some(&path)).unwrap();
+        let Err(error) = Place::make(Some(&path)) else {
+            panic!("two runs share a directory")
+        };
+        assert!(
+            error.to_string().contains("another patterns-local"),
+            "{error}"
+        );
+        drop(first);
+        Place::make(Some(&path)).unwrap();
     }
 }
