@@ -34,16 +34,6 @@ impl Sqs {
             .iter()
             .try_for_each(|handle| self.delete_from(name, handle))
     }
-
-    /// Makes a message in flight visible again in `seconds`, 0..=43 200.
-    pub fn change_visibility(
-        &self,
-        queue_arn: &str,
-        receipt_handle: &str,
-        seconds: u32,
-    ) -> Result<(), AwsError> {
-        self.change_in(known(queue_arn)?, receipt_handle, seconds)
-    }
 }
 
 fn known(queue_arn: &str) -> Result<&str, AwsError> {

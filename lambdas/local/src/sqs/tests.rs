@@ -309,8 +309,7 @@ async fn a_waiting_receiver_gets_what_is_sent_and_learns_that_its_queue_is_gone(
         .unwrap();
     let got = receiver.await.unwrap().unwrap();
     assert_eq!(got[0].message_id, id);
-    sqs.change_visibility(&arn, &got[0].receipt_handle, 0)
-        .unwrap();
+    sqs.change_in("jobs", &got[0].receipt_handle, 0).unwrap();
     let again = sqs.receive(&arn, 10, wait).await.unwrap();
     assert_eq!(again[0].attributes["ApproximateReceiveCount"], "2");
     sqs.delete(&arn, &[got[0].receipt_handle.clone()]).unwrap();
