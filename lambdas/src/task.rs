@@ -118,8 +118,9 @@ fn parse_body<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Refusal::BadBody("Request body is required".to_owned()));
     }
+    let invalid = || Refusal::BadBody("Invalid JSON in request body".to_owned());
     let mut json = serde_json::Deserializer::from_slice(body);
-    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
         match error.inner().classify() {
             serde_json::error::Category::Data if field != "." => {
@@ -128,7 +129,46 @@ fn parse_body<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
             serde_json::error::Category::Data => {
                 Refusal::BadBody(format!("Validation failed: {}", error.inner()))
             }
-            _ => Refusal::BadBody("Invalid JSON in request body".to_owned()),
+            _ => invalid(),
         }
-    })
+    })?;
+    json.end().map_err(|_| invalid())?;
+    // serde reads a list as a struct, field by field.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Refusal::BadBody(
+            "Request body must be a JSON object".to_owned(),
+        ));
+    }
+    Ok(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use patterns_core::task::NewTask;
+
+    use super::*;
+
+    #[test]
+    fn a_body_is_one_json_object_and_nothing_else() {
+        let parse = |body: &str| {
+            parse_body::<NewTask>(&Request::new(Body::from(body)))
+                .map(|new| new.title)
+                .map_err(|refusal| refusal.to_string())
+        };
+        assert_eq!(parse(" {\"title\": \"x\"}\n"), Ok("x".to_owned()));
+        for (body, message) in [
+            ("", "Request body is required"),
+            (" \n", "Request body is required"),
+            ("{", "Invalid JSON in request body"),
+            (
+                "{\"title\": \"x\"} {\"title\": \"y\"}",
+                "Invalid JSON in request body",
+            ),
+            ("[\"x\"]", "Request body must be a JSON object"),
+        ] {
+            assert_eq!(parse(body), Err(message.to_owned()), "{body}");
+        }
+        let wrong = parse("{\"title\": 5}").unwrap_err();
+        assert!(wrong.starts_with("Validation failed: title: "), "{wrong}");
+    }
 }
