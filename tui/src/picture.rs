@@ -246,3 +246,14 @@ fn every_screen_and_layer_at_every_size() {
     let small = picture(&mut sample::live(), 40, 3);
     assert!(small.contains("40x3, needs 60x16"), "{small}");
 }
+
+#[test]
+fn an_account_without_anything() {
+    let mut model = sample::live();
+    let mut empty = sample::snapshot();
+    empty.queues.clear();
+    empty.functions.clear();
+    empty.operations.clear();
+    update(&mut model, Message::Snapshot(Box::new(empty)));
+    insta::assert_snapshot!(picture(&mut model, 100, 16));
+}

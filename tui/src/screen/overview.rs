@@ -149,11 +149,8 @@ fn draw_queues(
         ..body
     };
     if rows.is_empty() {
-        let text = format!(
-            "  There is no queue in this account in {}.",
-            snapshot.region
-        );
-        draw_lines(&[Line::styled(text, theme.muted())], body, buffer);
+        draw_none("queue", snapshot, theme, body, buffer);
+        return 1;
     }
     let selected = selected.filter(|at| *at < rows.len());
     Table {
@@ -162,6 +159,12 @@ fn draw_queues(
         selected,
     }
     .draw(theme, body, buffer)
+}
+
+/// Says that there is nothing of that kind; a daemon that has just started has not read it yet.
+fn draw_none(noun: &str, snapshot: &Snapshot, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let text = format!("  No {noun} is known in {} yet.", snapshot.region);
+    draw_lines(&[Line::styled(text, theme.muted())], area, buffer);
 }
 
 fn queue_row(queue: &Queue, model: &Model, spark_width: usize, theme: Theme) -> Vec<Span<'static>> {
@@ -240,11 +243,8 @@ fn draw_functions(
         .map(|function| function_row(function, model, theme))
         .collect();
     if rows.is_empty() {
-        let text = format!(
-            "  There is no function in this account in {}.",
-            snapshot.region
-        );
-        draw_lines(&[Line::styled(text, theme.muted())], body, buffer);
+        draw_none("function", snapshot, theme, body, buffer);
+        return;
     }
     Table {
         columns: &FUNCTIONS,
