@@ -82,11 +82,7 @@ fn draw_value(field: &Field, focused: bool, theme: Theme, area: Rect, frame: &mu
     let room = usize::from(area.width.saturating_sub(3));
     match &field.entry {
         Entry::Text(input) => {
-            let scroll = input.visual_scroll(room);
-            let shown: String = patterns_core::text::visible(input.value())
-                .chars()
-                .skip(scroll)
-                .collect();
+            let (shown, cursor) = window(input.value(), input.cursor(), room);
             frame.buffer_mut().set_stringn(
                 area.x + 2,
                 area.y,
@@ -95,12 +91,10 @@ fn draw_value(field: &Field, focused: bool, theme: Theme, area: Rect, frame: &mu
                 ratatui::style::Style::new(),
             );
             if focused {
-                let at =
-                    u16::try_from(input.visual_cursor().saturating_sub(scroll)).unwrap_or(u16::MAX);
                 let x = area
                     .x
                     .saturating_add(2)
-                    .saturating_add(at)
+                    .saturating_add(u16::try_from(cursor).unwrap_or(u16::MAX))
                     .min(area.right().saturating_sub(1));
                 frame.set_cursor_position(Position::new(x, area.y));
             }
@@ -122,5 +116,34 @@ fn draw_value(field: &Field, focused: bool, theme: Theme, area: Rect, frame: &mu
                 .buffer_mut()
                 .set_line(area.x, area.y, &Line::from(spans), area.width);
         }
+    }
+}
+
+/// The part of `value` that is seen in `room` columns, and the column of the cursor, which stands before its character
+/// number `cursor`. Counted in what is drawn: marks for hostile characters, and wide characters as two columns.
+fn window(value: &str, cursor: usize, room: usize) -> (String, usize) {
+    let marked = |part: String| patterns_core::text::visible(&part);
+    let before = marked(value.chars().take(cursor).collect());
+    let after = marked(value.chars().skip(cursor).collect());
+    let mut seen = before.as_str();
+    while Span::raw(seen).width() > room {
+        let mut rest = seen.chars();
+        rest.next();
+        seen = rest.as_str();
+    }
+    (format!("{seen}{after}"), Span::raw(seen).width())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_what_is_typed_is_seen() {
+        assert_eq!(window("abcdef", 6, 4), ("cdef".to_owned(), 4));
+        assert_eq!(window("abcdef", 2, 4), ("abcdef".to_owned(), 2));
+        assert_eq!(window(&"😀".repeat(100), 100, 7), ("😀😀😀".to_owned(), 6));
+        assert_eq!(window("\u{1b}x", 2, 7), ("␛x".to_owned(), 2));
+        assert_eq!(window("ab", 2, 0), (String::new(), 0));
     }
 }
