@@ -12,13 +12,13 @@ use crate::theme::Theme;
 use crate::widget::table::{Column, Table};
 
 const COLUMNS: [Column; 7] = [
-    Column::text("id", 4),
+    Column::text("id", 5),
     Column::figure("sent", 0),
-    Column::text("dead-letter queue", 3),
-    Column::text("failed at", 1),
-    Column::figure("attempts", 5),
+    Column::text("dead-letter queue", 1),
+    Column::text("failed at", 4),
+    Column::figure("attempts", 2),
     Column::text("error", 0),
-    Column::long("message", 20, 2),
+    Column::long("message", 20, 3),
 ];
 
 /// Draws the list; the rows of one page.
