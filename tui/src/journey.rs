@@ -476,3 +476,17 @@ proptest! {
         prop_assert!(!screen.content().iter().any(|cell| cell.symbol().chars().any(is_hostile)));
     }
 }
+
+#[test]
+fn a_backlog_outlives_a_daemon_that_knows_no_queue_yet() {
+    let mut model = sample::live();
+    let later = |seconds| Message::Tick(sample::now() + SignedDuration::from_secs(seconds));
+    update(&mut model, later(1));
+    let seen = model.backlog.clone();
+    assert!(!seen.is_empty());
+    let mut empty = sample::snapshot();
+    empty.queues.clear();
+    update(&mut model, Message::Snapshot(Box::new(empty)));
+    update(&mut model, later(2));
+    assert_eq!(model.backlog, seen);
+}

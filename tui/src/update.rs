@@ -151,9 +151,12 @@ fn tick(model: &mut Model, now: Timestamp) {
     if !new_second || model.link != Link::Live {
         return;
     }
-    model
-        .backlog
-        .retain(|name, _| snapshot.queue(name).is_some());
+    // A daemon that has just started knows no queue yet; what was seen before is not forgotten for that.
+    if !snapshot.queues.is_empty() {
+        model
+            .backlog
+            .retain(|name, _| snapshot.queue(name).is_some());
+    }
     for queue in &snapshot.queues {
         let points = model.backlog.entry(queue.name.clone()).or_default();
         if points.len() == BACKLOG_POINTS {
