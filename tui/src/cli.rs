@@ -125,7 +125,7 @@ pub struct Burst {
     #[arg(long)]
     pub pattern: Option<String>,
     /// Tasks per second
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub rate: f64,
     /// For how long, such as 5s or 2m
     #[arg(long = "for", value_name = "DURATION")]
@@ -216,6 +216,12 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_negative_rate_is_a_number_and_no_option() {
+        let args = ["patterns-tui", "burst", "--rate", "-1", "--count", "1"];
+        assert!(Cli::try_parse_from(args).is_ok());
     }
 
     #[test]
