@@ -55,6 +55,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) -> Extent {
     }
     around::footer(model, theme, footer, buffer);
     for (at, layer) in model.layers.iter().enumerate() {
+        // A question hides the form that led to it: two boxes of unlike size over each other are hard to read.
+        if matches!(layer, Layer::Form(_)) && at + 1 < model.layers.len() {
+            continue;
+        }
         extent = draw_layer(layer, at, model, theme, body, frame).unwrap_or(extent);
     }
     extent
