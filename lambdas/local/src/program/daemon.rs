@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -136,7 +136,7 @@ impl Daemon {
         let mut pause = RESTART_FIRST;
         loop {
             let started = tokio::time::Instant::now();
-            let status = self.child.wait().await?;
+            let status = self.ended().await?;
             if started.elapsed() > RESTART_MAX * 2 {
                 pause = RESTART_FIRST;
             }
@@ -147,6 +147,18 @@ impl Daemon {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RESTART_MAX);
             self.child = spawn(&self.arguments, &self.notify_path, self.log.as_deref())?;
+        }
+    }
+
+    /// Waits until it ends. What it says meanwhile is read and dropped: a socket that nobody reads is full after some ten
+    /// starts, and the next daemon would wait for ever to say that it is ready.
+    async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        let mut message = [0; 4096];
+        loop {
+            tokio::select! {
+                status = self.child.wait() => return status,
+                read = self.notify.recv(&mut message) => read?,
+            };
         }
     }
 
@@ -209,4 +221,34 @@ fn spawn(arguments: &[OsString], notify_path: &Path, log: Option<&Path>) -> Resu
         }
     }
     command.spawn().context("cannot start the daemon")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_daemon_says_is_read_however_often_it_says_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let notify_path = dir.path().join("notify.sock");
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
+        let mut daemon = Daemon {
+            child,
+            arguments: Vec::new(),
+            notify: UnixDatagram::bind(&notify_path).unwrap(),
+            notify_path: notify_path.clone(),
+            log: None,
+        };
+        let said = async {
+            for _ in 0..100 {
+                let socket = UnixDatagram::unbound().unwrap();
+                socket.send_to(b"READY=1", &notify_path).await.unwrap();
+            }
+            drop(input);
+        };
+        let both = async { tokio::join!(said, daemon.ended()).1 };
+        let status = tokio::time::timeout(READY_WITHIN, both).await.unwrap();
+        assert!(status.unwrap().success());
+    }
 }
