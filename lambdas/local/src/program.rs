@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use patterns_local::{Local, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
 
 use daemon::Daemon;
@@ -99,6 +99,10 @@ async fn local_stack(flags: Flags) -> Result<()> {
         && !flags.no_daemon
         && std::io::stdout().is_terminal()
         && std::io::stdin().is_terminal();
+    // The terminal may be closed under the dashboard. Without one, whoever started us with `nohup` decides.
+    let mut hang_up = with_dashboard
+        .then(|| signal(SignalKind::hangup()))
+        .transpose()?;
     let place = Place::make(flags.state_dir.as_deref())?;
     log_to(with_dashboard.then(|| place.log_file("patterns-local")))?;
     if with_dashboard {
@@ -125,6 +129,7 @@ async fn local_stack(flags: Flags) -> Result<()> {
             outcome = serve(daemon.as_mut(), &program, &local, &socket, with_dashboard) => outcome,
             _ = terminate.recv() => Ok(()),
             _ = interrupt.recv() => Ok(()),
+            () = received(hang_up.as_mut()) => Ok(()),
         },
         Err(_) => Ok(()),
     };
@@ -134,6 +139,15 @@ async fn local_stack(flags: Flags) -> Result<()> {
     }
     local.stop().await;
     daemon.and(outcome)
+}
+
+async fn received(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 async fn start_daemon(
@@ -173,7 +187,7 @@ async fn serve(
     let shown = async {
         if with_dashboard {
             dashboard::run(program, socket).await?;
-            if dashboard::ask_to_stop().await? {
+            if dashboard::ask_to_stop().await {
                 return Ok(());
             }
             eprintln!(

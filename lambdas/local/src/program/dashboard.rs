@@ -26,13 +26,15 @@ pub async fn run(program: &Path, socket: &Path) -> Result<()> {
 }
 
 /// Asks whether to stop the local stack. No answer, or a terminal that is gone, means yes.
-pub async fn ask_to_stop() -> Result<bool> {
-    eprint!("Stop the local stack too? [Y/n] ");
-    std::io::stderr().flush()?;
+pub async fn ask_to_stop() -> bool {
+    // `eprint!` would panic where the terminal is gone.
+    let asked = std::io::stderr().write_all(b"Stop the local stack too? [Y/n] ");
+    if asked.is_err() {
+        return true;
+    }
     let mut answer = String::new();
     let read = BufReader::new(tokio::io::stdin())
         .read_line(&mut answer)
         .await;
-    let stop = read.is_err() || !matches!(answer.trim().to_lowercase().as_str(), "n" | "no");
-    Ok(stop)
+    read.is_err() || !matches!(answer.trim().to_lowercase().as_str(), "n" | "no")
 }
