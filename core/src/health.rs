@@ -21,12 +21,9 @@ pub enum Health {
 /// Failed events wait in a dead-letter queue: bad. Everything else a queue does is normal life.
 #[must_use]
 pub fn of_queue(queue: &Queue) -> Health {
-    match (queue.role, queue.depth()) {
-        (QueueRole::DeadLetter, 1) => Health::Bad("1 failed event".to_owned()),
-        (QueueRole::DeadLetter, depth) if depth > 1 => {
-            Health::Bad(format!("{depth} failed events"))
-        }
-        _ => Health::Ok,
+    match queue.role {
+        QueueRole::DeadLetter => failed_events(queue.depth()).unwrap_or(Health::Ok),
+        QueueRole::Source | QueueRole::Plain => Health::Ok,
     }
 }
 
@@ -34,7 +31,7 @@ pub fn of_queue(queue: &Queue) -> Health {
 #[must_use]
 pub fn of_function(function: &Function) -> Health {
     if function.broken() == Some(true) {
-        return Health::Watch("delivery broken on purpose".to_owned());
+        return Health::Watch("broken on purpose".to_owned());
     }
     match (function.errors, function.throttles) {
         (0, 0) => Health::Ok,
@@ -43,24 +40,31 @@ pub fn of_function(function: &Function) -> Health {
     }
 }
 
-/// The worst of everything: bad when a dead-letter queue holds events or the daemon cannot see.
+/// All of it in one word: bad when dead-letter queues hold events, all counted, or the daemon cannot see.
 #[must_use]
 pub fn of_snapshot(snapshot: &Snapshot) -> Health {
     if let Some(problem) = snapshot.problems.first() {
         return Health::Bad(problem.what.clone());
     }
-    let mut worst = Health::Ok;
-    let judged = snapshot
+    let failed: u64 = snapshot
         .queues
         .iter()
-        .map(of_queue)
-        .chain(snapshot.functions.iter().map(of_function));
-    for health in judged {
-        match (&worst, &health) {
-            (_, Health::Bad(_)) => return health,
-            (Health::Ok, Health::Watch(_)) => worst = health,
-            _ => {}
-        }
+        .filter(|queue| queue.role == QueueRole::DeadLetter)
+        .map(Queue::depth)
+        .sum();
+    if let Some(bad) = failed_events(failed) {
+        return bad;
     }
-    worst
+    let mut judged = snapshot.functions.iter().map(of_function);
+    judged
+        .find(|health| *health != Health::Ok)
+        .unwrap_or(Health::Ok)
+}
+
+fn failed_events(count: u64) -> Option<Health> {
+    match count {
+        0 => None,
+        1 => Some(Health::Bad("1 failed event".to_owned())),
+        _ => Some(Health::Bad(format!("{count} failed events"))),
+    }
 }

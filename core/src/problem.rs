@@ -12,8 +12,10 @@ pub enum ProblemKind {
     ReadOnly,
     /// What it names does not exist. HTTP 404, exit code 1.
     NotFound,
-    /// It collides with something that runs, or the plan expired, or the route is ambiguous. HTTP 409, exit code 1.
+    /// It collides with something that runs, or cannot be done as things stand. HTTP 409, exit code 1.
     Conflict,
+    /// There are several targets, and none was named. HTTP 409, exit code 1.
+    Ambiguous,
     /// AWS or the pattern's API refused or did not answer. HTTP 502, exit code 1.
     Upstream,
     /// The daemon's own disk or state. HTTP 500, exit code 1.
@@ -59,7 +61,7 @@ impl Problem {
             ProblemKind::Usage => 400,
             ProblemKind::ReadOnly => 403,
             ProblemKind::NotFound => 404,
-            ProblemKind::Conflict => 409,
+            ProblemKind::Conflict | ProblemKind::Ambiguous => 409,
             ProblemKind::Internal => 500,
             ProblemKind::Upstream => 502,
             ProblemKind::Unreachable => 503,

@@ -264,7 +264,9 @@ fn fill(burst: &mut Burst, tally: &Mutex<Tally>, elapsed: Duration) {
     burst.failed = tally.failed;
     burst.shortfall = tally.shortfall;
     burst.errors.clone_from(&tally.errors);
-    burst.achieved_rate = precise(tally.sent) / elapsed.as_secs_f64().max(0.001);
+    // The last task stands for its share of the time, too: 5 tasks at 5/s take 1 s, though the fifth starts after 0.8 s.
+    let span = elapsed.max(due(tally.sent, burst.requested_rate));
+    burst.achieved_rate = precise(tally.sent) / span.as_secs_f64().max(0.001);
     let latency = &tally.latency_us;
     let at = |quantile| precise(latency.value_at_quantile(quantile)) / 1000.0;
     burst.latency_ms = LatencyMs {

@@ -174,7 +174,7 @@ fn exists(target: &Origin, topology: &Topology) -> Result<(), Problem> {
 
 fn ambiguous(queue: &QueueFacts, candidates: &BTreeSet<Origin>, why: &str) -> Problem {
     Problem::new(
-        ProblemKind::Conflict,
+        ProblemKind::Ambiguous,
         format!("where the events in {} go is ambiguous", queue.name),
         format!("{why}: {}", names(candidates)),
         "name one of them with `to`, or select the events of one origin by their ids",
@@ -259,7 +259,7 @@ mod tests {
     fn an_ambiguous_route_names_the_choices() {
         let topology = shared();
         let problem = decide(&topology, &[], None).unwrap_err();
-        assert_eq!(problem.kind, ProblemKind::Conflict);
+        assert_eq!(problem.kind, ProblemKind::Ambiguous);
         for name in ["function mail", "function notify", "queue orders"] {
             assert!(problem.why.contains(name), "{problem}");
         }

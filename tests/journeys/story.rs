@@ -276,8 +276,6 @@ async fn a_burst_makes_the_backlog_rise_and_fall() {
     let mut dashboard = Dashboard::open(&world.socket, 140, 45);
     dashboard.wait_for(QUEUE).await;
     dashboard.press("b");
-    dashboard.wait_for("( ) queue-leveling").await;
-    dashboard.press("\x1b[C");
     dashboard.wait_for("(•) queue-leveling").await;
     dashboard.press("\r");
     dashboard.wait_for("Create 500 tasks in a burst").await;

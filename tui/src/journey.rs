@@ -94,7 +94,7 @@ fn an_ambiguous_route_is_a_choice() {
     update(&mut model, Message::Snapshot(Box::new(snapshot)));
     press(&mut model, "r");
     let conflict = Problem::new(
-        ProblemKind::Conflict,
+        ProblemKind::Ambiguous,
         "the route is ambiguous",
         "two origins",
         "",
@@ -202,7 +202,7 @@ fn a_burst_is_stated_before_it_starts_and_its_form_survives_a_refusal() {
     let mut model = sample::live();
     let sent = press(&mut model, "b⏎⏎");
     let burst = Request::Burst {
-        pattern: Some("internal-handoff".to_owned()),
+        pattern: Some("queue-leveling".to_owned()),
         rate: 100.0,
         count: 500,
     };

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use patterns_core::failed::{FailedEvent, FailedList};
 use patterns_core::operation::Operation;
 use patterns_core::problem::Problem;
+use patterns_core::queue::QueueRole;
 use patterns_core::snapshot::Snapshot;
 use patterns_core::task::Task;
 
@@ -279,6 +280,22 @@ impl Model {
             .as_ref()
             .filter(|pattern| patterns.contains(pattern));
         chosen.or(patterns.first()).map(String::as_str)
+    }
+
+    /// The pattern that a burst proposes: the chosen one, else one with a queue, whose backlog will rise and fall.
+    pub fn burst_pattern(&self) -> Option<&str> {
+        let queues = self.snapshot.iter().flat_map(|snapshot| &snapshot.queues);
+        let sources: Vec<_> = queues
+            .filter(|queue| queue.role == QueueRole::Source)
+            .collect();
+        let leveled = self.patterns().iter().find(|pattern| {
+            let prefix = format!("{pattern}-");
+            sources.iter().any(|queue| queue.name.starts_with(&prefix))
+        });
+        self.pattern
+            .as_deref()
+            .or(leveled.map(String::as_str))
+            .or(self.shown_pattern())
     }
 
     /// Says something that fades.

@@ -60,7 +60,7 @@ pub fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::BreakOrHeal => break_or_heal(model),
         Action::Burst => {
-            let form = Form::burst(model.patterns(), model.pattern.as_deref());
+            let form = Form::burst(model.patterns(), model.burst_pattern());
             model.layers.push(Layer::Form(form));
         }
         Action::CreateTask => {

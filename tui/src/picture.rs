@@ -158,7 +158,7 @@ fn a_choice_of_targets() {
     update(&mut model, Message::Snapshot(Box::new(snapshot)));
     press(&mut model, "r");
     let conflict = Problem::new(
-        ProblemKind::Conflict,
+        ProblemKind::Ambiguous,
         "the route is ambiguous",
         "two origins",
         "use --to",

@@ -133,12 +133,6 @@ fn planned(model: &mut Model, request: &Request, answer: Result<Reply, Problem>)
     let Some(at) = waiting else { return };
     model.layers.remove(at);
     match answer {
-        Ok(Reply::Plan(plan)) if plan.planned == 0 => {
-            model.inform(format!(
-                "{} holds nothing to redrive",
-                plan.dead_letter_queue
-            ));
-        }
         Ok(Reply::Plan(plan)) => model
             .layers
             .insert(at, Layer::Confirm(Confirm::redrive(&plan))),
@@ -161,7 +155,7 @@ fn choice(model: &Model, request: &Request, problem: &Problem) -> Option<Choose>
         return None;
     };
     let origins = &model.snapshot.as_ref()?.queue(dead_letter_queue)?.origins;
-    (problem.kind == ProblemKind::Conflict && origins.len() > 1).then(|| Choose {
+    (problem.kind == ProblemKind::Ambiguous && origins.len() > 1).then(|| Choose {
         dead_letter_queue: dead_letter_queue.clone(),
         selection: selection.clone(),
         origins: origins.clone(),

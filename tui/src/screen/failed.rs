@@ -26,12 +26,21 @@ pub fn draw(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) -> usi
     let [title, body] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
     let failed = &model.failed;
     let remark = match &failed.value {
-        Some(list) => format!(
-            "{} read of about {} · {}",
-            list.mirrored,
-            list.approximate_total,
-            freshness(failed, model)
-        ),
+        Some(list) => {
+            // A page ends at 1000: the newest are in it.
+            let cut = (list.events.len() as u64) < list.mirrored;
+            let page = if cut {
+                format!("the newest {} · ", list.events.len())
+            } else {
+                String::new()
+            };
+            format!(
+                "{page}{} read of about {} · {}",
+                list.mirrored,
+                list.approximate_total,
+                freshness(failed, model)
+            )
+        }
         None => freshness(failed, model),
     };
     heading("Failed events", &remark, theme, title, buffer);
