@@ -54,7 +54,7 @@ pub struct NewTask {
 #[error("{field}: {message}")]
 pub struct InvalidField {
     /// The field's name in JSON.
-    pub field: &'static str,
+    pub field: String,
     /// What is wrong with it, as a sentence.
     pub message: String,
 }
@@ -65,19 +65,19 @@ pub fn invalid_fields(title: &str, detail: Option<&str>) -> Vec<InvalidField> {
     let mut invalid = Vec::new();
     if title.is_empty() {
         invalid.push(InvalidField {
-            field: "title",
+            field: "title".to_owned(),
             message: "Title is required".to_owned(),
         });
     }
     if title.chars().count() > TITLE_MAX {
         invalid.push(InvalidField {
-            field: "title",
+            field: "title".to_owned(),
             message: format!("Title must not exceed {TITLE_MAX} characters"),
         });
     }
     if detail.is_some_and(|detail| detail.chars().count() > DETAIL_MAX) {
         invalid.push(InvalidField {
-            field: "detail",
+            field: "detail".to_owned(),
             message: format!("Detail must not exceed {DETAIL_MAX} characters"),
         });
     }

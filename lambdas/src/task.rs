@@ -23,7 +23,7 @@ use crate::envelope::{Action, Envelope};
 use crate::http::{Outcome, Refusal, respond};
 use crate::notifier::{Choice, Notifier};
 use crate::settings::Settings;
-use patterns_core::task::Task;
+use patterns_core::task::{InvalidField, Task};
 use store::TaskStore;
 
 pub mod create;
@@ -124,11 +124,15 @@ fn parse_body<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
         let field = error.path().to_string();
         match error.inner().classify() {
             serde_json::error::Category::Data if field != "." => {
-                Refusal::BadBody(format!("Validation failed: {field}: {}", error.inner()))
+                Refusal::Invalid(vec![InvalidField {
+                    field,
+                    message: without_place(error.inner()),
+                }])
             }
-            serde_json::error::Category::Data => {
-                Refusal::BadBody(format!("Validation failed: {}", error.inner()))
-            }
+            serde_json::error::Category::Data => Refusal::BadBody(format!(
+                "Validation failed: {}",
+                without_place(error.inner())
+            )),
             _ => invalid(),
         }
     })?;
@@ -140,6 +144,15 @@ fn parse_body<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
         ));
     }
     Ok(parsed)
+}
+
+/// What serde says, without ` at line 1 column 20`: the caller knows the field, and lines are ours to lay out.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(" at line ") {
+        Some((message, _)) => message.to_owned(),
+        None => text,
+    }
 }
 
 #[cfg(test)]

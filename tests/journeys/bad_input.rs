@@ -157,6 +157,7 @@ async fn a_task_that_is_not_valid_is_refused_with_its_field() {
             .post_task(pattern, &json!({"title": "x", "isComplete": "true"}))
             .await;
         assert_eq!(status, 400);
+        assert_eq!(answer["fields"][0]["field"], "isComplete", "{answer}");
         assert!(
             answer["message"].as_str().unwrap().contains("isComplete"),
             "{answer}"

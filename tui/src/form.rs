@@ -167,7 +167,7 @@ impl Form {
         let detail = Some(self.value("detail").to_owned()).filter(|detail| !detail.is_empty());
         let invalid = invalid_fields(&title, detail.as_deref());
         for error in invalid.iter().rev() {
-            self.blame(error.field, &error.message);
+            self.blame(&error.field, &error.message);
         }
         invalid.is_empty().then(|| Request::TaskCreate {
             pattern: self.pattern(),

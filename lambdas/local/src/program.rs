@@ -17,15 +17,16 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use patterns_local::{Local, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use uuid::Uuid;
 
 use daemon::Daemon;
+use end::End;
 use flags::Flags;
 use place::Place;
 
 mod daemon;
 mod dashboard;
+mod end;
 mod flags;
 mod place;
 
@@ -92,17 +93,11 @@ fn allow_many_files() {
 }
 
 async fn local_stack(flags: Flags) -> Result<()> {
-    // Taken before anything is started, so that no signal can leave something behind.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let with_dashboard = !flags.headless
         && !flags.no_daemon
         && std::io::stdout().is_terminal()
         && std::io::stdin().is_terminal();
-    // The terminal may be closed under the dashboard. Without one, whoever started us with `nohup` decides.
-    let mut hang_up = with_dashboard
-        .then(|| signal(SignalKind::hangup()))
-        .transpose()?;
+    let mut end = End::watch(with_dashboard)?;
     let place = Place::make(flags.state_dir.as_deref())?;
     log_to(with_dashboard.then(|| place.log_file("patterns-local")))?;
     if with_dashboard {
@@ -110,7 +105,10 @@ async fn local_stack(flags: Flags) -> Result<()> {
     }
 
     let program = std::env::current_exe().context("cannot tell where this program is")?;
-    let local = Local::start(options(&flags, &program, &place)).await?;
+    let local = tokio::select! {
+        started = Local::start(options(&flags, &program, &place)) => started?,
+        () = end.wanted() => return Ok(()),
+    };
     if !local.notes.is_empty() {
         tracing::info!("not enforced here: {}", local.notes.join("; "));
     }
@@ -118,36 +116,23 @@ async fn local_stack(flags: Flags) -> Result<()> {
         .socket
         .clone()
         .unwrap_or_else(|| place.path().join("daemon.sock"));
-    let mut daemon = if flags.no_daemon {
-        None
-    } else {
-        Some(start_daemon(&program, &place, &local, &socket, with_dashboard).await)
-    }
-    .transpose();
-    let outcome = match &mut daemon {
-        Ok(daemon) => tokio::select! {
-            outcome = serve(daemon.as_mut(), &program, &local, &socket, with_dashboard) => outcome,
-            _ = terminate.recv() => Ok(()),
-            _ = interrupt.recv() => Ok(()),
-            () = received(hang_up.as_mut()) => Ok(()),
-        },
-        Err(_) => Ok(()),
+    let mut daemon = None;
+    let running = async {
+        if !flags.no_daemon {
+            daemon = Some(start_daemon(&program, &place, &local, &socket, with_dashboard).await?);
+        }
+        serve(daemon.as_mut(), &program, &local, &socket, with_dashboard).await
+    };
+    let outcome = tokio::select! {
+        outcome = running => outcome,
+        () = end.wanted() => Ok(()),
     };
     // The daemon first, so that what it has in hand still reaches AWS.
-    if let Ok(Some(daemon)) = &mut daemon {
+    if let Some(daemon) = &mut daemon {
         daemon.stop().await;
     }
     local.stop().await;
-    daemon.and(outcome)
-}
-
-async fn received(signal: Option<&mut Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
-    }
+    outcome
 }
 
 async fn start_daemon(
