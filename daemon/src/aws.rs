@@ -1,5 +1,7 @@
 //! Everything that talks to AWS. This folder alone imports `aws_sdk_*`; what leaves it are words of ours.
 
+#[cfg(test)]
+pub mod canned;
 pub mod dead_letters;
 pub mod discovery;
 pub mod functions;
@@ -7,11 +9,12 @@ pub mod logs;
 pub mod metrics;
 pub mod queues;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use patterns_core::config::Config;
 use patterns_core::problem::{Problem, ProblemKind};
@@ -36,6 +39,9 @@ pub struct Aws {
 
 /// To an open connection; beyond it the network is not there.
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// A problem of many names at most this many of them.
+const NAMED_MAX: usize = 5;
 
 /// For one attempt, long polls of ours (at most 2 s) included.
 const ATTEMPT: Duration = Duration::from_secs(10);
@@ -68,36 +74,39 @@ impl Aws {
                 "start with --region REGION, set AWS_REGION, or write region = \"REGION\" into the configuration",
             )
         })?;
+        Ok(Self::with(&shared, region.to_string()))
+    }
+
+    fn with(shared: &SdkConfig, region: String) -> Self {
         let once = RetryConfig::disabled();
-        Ok(Self {
-            region: region.to_string(),
+        Self {
+            region,
             endpoint_url: shared.endpoint_url().map(str::to_owned),
-            sqs: aws_sdk_sqs::Client::new(&shared),
-            lambda: aws_sdk_lambda::Client::new(&shared),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(&shared),
-            logs: aws_sdk_cloudwatchlogs::Client::new(&shared),
-            sts: aws_sdk_sts::Client::new(&shared),
+            sqs: aws_sdk_sqs::Client::new(shared),
+            lambda: aws_sdk_lambda::Client::new(shared),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(shared),
+            logs: aws_sdk_cloudwatchlogs::Client::new(shared),
+            sts: aws_sdk_sts::Client::new(shared),
             sqs_once: aws_sdk_sqs::Client::from_conf(
-                aws_sdk_sqs::config::Builder::from(&shared)
+                aws_sdk_sqs::config::Builder::from(shared)
                     .retry_config(once.clone())
                     .build(),
             ),
             lambda_once: aws_sdk_lambda::Client::from_conf(
-                aws_sdk_lambda::config::Builder::from(&shared)
+                aws_sdk_lambda::config::Builder::from(shared)
                     .retry_config(once)
                     .build(),
             ),
-        })
+        }
     }
 
     /// The account the credentials belong to.
     pub async fn account_id(&self) -> Result<String, Problem> {
-        let identity = self
-            .sts
-            .get_caller_identity()
-            .send()
-            .await
-            .map_err(|error| problem("cannot ask AWS which account this is", &error))?;
+        let answer = self.sts.get_caller_identity().send().await;
+        let identity = answer.map_err(|error| {
+            let what = "cannot ask AWS which account this is";
+            problem(what, "sts:GetCallerIdentity", &error)
+        })?;
         identity.account().map(str::to_owned).ok_or_else(|| {
             Problem::new(
                 ProblemKind::Upstream,
@@ -144,8 +153,8 @@ where
     why
 }
 
-/// A failed call as a problem that says what to do.
-fn problem<E>(what: impl Into<String>, error: &SdkError<E>) -> Problem
+/// A failed call, which needs that `permission`, as a problem that says what to do.
+fn problem<E>(what: impl Into<String>, permission: &str, error: &SdkError<E>) -> Problem
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -154,16 +163,90 @@ where
         .and_then(ProvideErrorMetadata::code)
         .unwrap_or_default();
     let fix = if code.contains("Expired") || code.contains("InvalidClientToken") {
-        "sign in again, for example with `aws sso login`"
+        "sign in again, for example with `aws sso login`".to_owned()
     } else if code.contains("AccessDenied") || code.contains("NotAuthorized") {
-        "allow this call in the IAM policy of the daemon's credentials"
+        format!("allow {permission} in the IAM policy of the daemon's credentials")
     } else if matches!(
         error,
         SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)
     ) {
-        "check the network, the endpoint and the credentials"
+        "check the network, the endpoint and the credentials".to_owned()
     } else {
-        ""
+        String::new()
     };
     Problem::new(ProblemKind::Upstream, what, reason(error), fix)
+}
+
+/// Several failed calls as one problem, always in the same words: which ones, and one reason for each thing to do.
+pub fn together(mut problems: Vec<Problem>) -> Option<Problem> {
+    problems.sort_by(|a, b| a.what.cmp(&b.what));
+    if problems.len() <= 1 {
+        return problems.pop();
+    }
+    let mut what: Vec<_> = problems
+        .iter()
+        .take(NAMED_MAX)
+        .map(|problem| problem.what.clone())
+        .collect();
+    if problems.len() > NAMED_MAX {
+        what.push(format!("and {} more", problems.len() - NAMED_MAX));
+    }
+    let kind = problems.first()?.kind;
+    let mut seen = BTreeSet::new();
+    // AWS names the resource in each reason: those that are mended together are alike but for that.
+    problems.retain(|problem| seen.insert(problem.fix.clone()));
+    let why: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.why.as_str())
+        .collect();
+    let fix: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.fix.as_str())
+        .filter(|fix| !fix.is_empty())
+        .collect();
+    Some(Problem::new(
+        kind,
+        what.join("; "),
+        why.join("; "),
+        fix.join("; "),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_problems_are_one_that_names_each() {
+        let denied = |name: &str| {
+            Problem::new(
+                ProblemKind::Upstream,
+                format!("cannot read the queue {name}"),
+                format!("AccessDenied: not {name}"),
+                "allow sqs:GetQueueAttributes",
+            )
+        };
+        let slow = Problem::new(
+            ProblemKind::Upstream,
+            "cannot list the functions",
+            "Throttled",
+            "",
+        );
+        assert_eq!(together(Vec::new()), None);
+        assert_eq!(together(vec![denied("a")]), Some(denied("a")));
+        let both = together(vec![denied("b"), slow.clone(), denied("a")]).unwrap();
+        assert_eq!(
+            both.what,
+            "cannot list the functions; cannot read the queue a; cannot read the queue b"
+        );
+        assert_eq!(both.why, "Throttled; AccessDenied: not a");
+        assert_eq!(both.fix, "allow sqs:GetQueueAttributes");
+        let many = (0..9).map(|number| denied(&number.to_string())).collect();
+        assert!(
+            together(many)
+                .unwrap()
+                .what
+                .ends_with("queue 4; and 4 more")
+        );
+    }
 }

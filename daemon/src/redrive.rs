@@ -7,6 +7,8 @@
 mod batch;
 mod hand;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -141,18 +143,30 @@ impl Engine {
             .await
             .map(|snapshot| snapshot.account_id.clone());
         let Ok(account) = known else { return };
-        while let Err(problem) = self.continue_all(&account).await {
-            self.state
-                .report(Reading::Problem(Source::Ledger, Some(problem)))
-                .await;
-            tokio::time::sleep(LEDGER_RETRY).await;
+        let mut topologies = self.state.topologies();
+        loop {
+            topologies.mark_unchanged();
+            match self.continue_all(&account).await {
+                Ok(all) => {
+                    self.state
+                        .report(Reading::Problem(Source::Ledger, None))
+                        .await;
+                    if all || topologies.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Err(problem) => {
+                    self.state
+                        .report(Reading::Problem(Source::Ledger, Some(problem)))
+                        .await;
+                    tokio::time::sleep(LEDGER_RETRY).await;
+                }
+            }
         }
-        self.state
-            .report(Reading::Problem(Source::Ledger, None))
-            .await;
     }
 
-    async fn continue_all(&self, account: &str) -> Result<(), Problem> {
+    /// Continues what has not ended; whether that was everything, or a queue could not be read.
+    async fn continue_all(&self, account: &str) -> Result<bool, Problem> {
         let mut running = self.running.lock().await;
         let world = self.world(&mut running, account).await?;
         for redrive in self
@@ -165,10 +179,15 @@ impl Engine {
                 .report(Reading::Operation(Operation::Redrive(redrive)))
                 .await;
         }
+        let topology = self.state.topology();
+        let mut all = true;
         for task in self.ledger.running(world).await.map_err(ledger::disk)? {
-            let topology = self.state.topology();
             // Looked up among all queues: a queue without events may have lost its origins since.
             let Some(queue) = topology.queues.get(&task.plan.dead_letter_queue) else {
+                if topology.may_exist(&task.plan.dead_letter_queue) {
+                    all = false;
+                    continue;
+                }
                 let why = "the dead-letter queue does not exist any more".to_owned();
                 self.ledger
                     .end(&task.operation_id, OperationState::Failed, Some(why))
@@ -182,7 +201,7 @@ impl Engine {
                 self.spawn(&mut running, task, queue.clone());
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     async fn world(&self, running: &mut Running, account: &str) -> Result<i64, Problem> {

@@ -1,6 +1,6 @@
 //! What exists in the account, and which failures go where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use patterns_core::failed::{Origin, OriginKind};
@@ -15,6 +15,10 @@ pub struct Topology {
     pub functions: BTreeMap<String, FunctionFacts>,
     /// Which functions consume which queue: (queue ARN, function name), from the event source mappings.
     pub consumers: Vec<(String, String)>,
+    /// Whether the queues could be listed at all.
+    pub listed: bool,
+    /// Names of queues that exist and could never be read.
+    pub unread: BTreeSet<String>,
 }
 
 /// What discovery knows about a queue.
@@ -81,6 +85,11 @@ pub fn name_of(arn: &str) -> &str {
 }
 
 impl Topology {
+    /// Whether a queue of that name may exist, though it may not be among [`Self::queues`].
+    pub fn may_exist(&self, queue: &str) -> bool {
+        !self.listed || self.unread.contains(queue) || self.queues.contains_key(queue)
+    }
+
     /// The queue of that ARN.
     pub fn queue_by_arn(&self, arn: &str) -> Option<&QueueFacts> {
         self.queues
@@ -219,6 +228,8 @@ pub mod tests {
                 .map(|function| (function.name.clone(), function))
                 .collect(),
             consumers: Vec::new(),
+            listed: true,
+            unread: BTreeSet::new(),
         }
     }
 

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::aws::Aws;
+use crate::aws::discovery::Discovered;
+use crate::aws::{Aws, together};
 use crate::claim::Claims;
 use crate::mirror::Mirror;
 use crate::state::{Reading, Source, State};
@@ -36,6 +37,9 @@ pub struct Watch {
     /// Every change asks all loops to ask again now.
     pub refresh: watch::Sender<()>,
 }
+
+/// What a round came to: what could not be read, as an error when that was everything.
+type Outcome = Result<Option<Problem>, Problem>;
 
 /// The loops.
 #[derive(Clone, Copy)]
@@ -100,7 +104,10 @@ impl Watch {
             };
             failures = if outcome.is_err() { failures + 1 } else { 0 };
             self.state
-                .report(Reading::Problem(round.source(), outcome.err()))
+                .report(Reading::Problem(
+                    round.source(),
+                    outcome.unwrap_or_else(Some),
+                ))
                 .await;
             tokio::select! {
                 () = tokio::time::sleep(wait(every, failures)) => {}
@@ -111,7 +118,7 @@ impl Watch {
         }
     }
 
-    async fn discover(&self) -> Result<(), Problem> {
+    async fn discover(&self) -> Outcome {
         if self.state.snapshot().account_id.is_empty() {
             let account = self.aws.account_id().await;
             let problem = account.as_ref().err().cloned();
@@ -123,22 +130,34 @@ impl Watch {
                 self.state.report(Reading::Account(account)).await;
             }
         }
-        let topology = self.aws.discover().await?;
-        let queues: Vec<QueueFacts> = topology
-            .queues
-            .keys()
-            .filter_map(|name| topology.dead_letter_queue(name).cloned())
-            .collect();
-        self.state
-            .report(Reading::Topology(Arc::new(topology)))
-            .await;
-        for queue in queues {
-            self.mirror.reading(&queue, queue.depth).await;
+        let known = self.state.topology();
+        let Discovered { topology, problems } = self.aws.discover(&known).await;
+        let found = topology.is_some();
+        if let Some(topology) = topology {
+            let read_now = |queue: &&QueueFacts| {
+                known
+                    .queues
+                    .get(&queue.name)
+                    .is_none_or(|before| before.depth.as_of != queue.depth.as_of)
+            };
+            let queues: Vec<QueueFacts> = topology
+                .queues
+                .keys()
+                .filter_map(|name| topology.dead_letter_queue(name))
+                .filter(read_now)
+                .cloned()
+                .collect();
+            self.state
+                .report(Reading::Topology(Arc::new(topology)))
+                .await;
+            for queue in queues {
+                self.mirror.reading(&queue, queue.depth).await;
+            }
         }
-        Ok(())
+        outcome(found, problems)
     }
 
-    async fn depths(&self) -> Result<(), Problem> {
+    async fn depths(&self) -> Outcome {
         let topology = self.state.topology();
         // Owned, because a task that borrows from a stream's items is not known to be `Send`.
         let queues: Vec<QueueFacts> = topology.queues.values().cloned().collect();
@@ -149,8 +168,10 @@ impl Watch {
             })
             .buffer_unordered(CONCURRENCY);
         let mut depths = Vec::new();
-        let mut problem = None;
+        let mut problems = Vec::new();
+        let mut answered = topology.queues.is_empty();
         while let Some((queue, answer)) = answers.next().await {
+            answered |= answer.is_ok();
             match answer {
                 Ok(Some(depth)) => {
                     if topology.dead_letter_queue(&queue.name).is_some() {
@@ -160,13 +181,13 @@ impl Watch {
                 }
                 // Deleted meanwhile; the next discovery notices.
                 Ok(None) => {}
-                Err(why) => problem = Some(why),
+                Err(problem) => problems.push(problem),
             }
         }
         if !depths.is_empty() {
             self.state.report(Reading::Depths(depths)).await;
         }
-        problem.map_or(Ok(()), Err)
+        outcome(answered, problems)
     }
 
     /// The depth for everyone else: what a scan of ours hides is waiting, not in flight.
@@ -176,16 +197,24 @@ impl Watch {
         Ok(depth.map(|depth| shown(depth, claim.held())))
     }
 
-    async fn figures(&self) -> Result<(), Problem> {
+    async fn figures(&self) -> Outcome {
         let topology = self.state.topology();
         if topology.queues.is_empty() && topology.functions.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let functions: Vec<_> = topology.functions.keys().cloned().collect();
         let queues: Vec<_> = topology.queues.keys().cloned().collect();
         let figures = self.aws.figures(&functions, &queues).await?;
         self.state.report(Reading::Figures(figures)).await;
-        Ok(())
+        Ok(None)
+    }
+}
+
+/// One that cannot be read must not slow the loop down for all others.
+fn outcome(something: bool, problems: Vec<Problem>) -> Outcome {
+    match together(problems) {
+        Some(problem) if !something => Err(problem),
+        problem => Ok(problem),
     }
 }
 

@@ -15,6 +15,7 @@ use aws_sdk_sqs::types::{
 };
 use patterns_core::problem::Problem;
 
+use super::queues::queue_name;
 use super::{Aws, problem, reason};
 use crate::letter::{Attribute, AttributeValue, Letter};
 
@@ -57,7 +58,10 @@ impl Aws {
             .message_attribute_names("All")
             .send()
             .await
-            .map_err(|error| problem("cannot receive from the dead-letter queue", &error))?;
+            .map_err(|error| {
+                let what = format!("cannot receive from {}", queue_name(queue_url));
+                problem(what, "sqs:ReceiveMessage", &error)
+            })?;
         Ok(output
             .messages
             .unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_lambda::types::Environment;
+use aws_sdk_lambda::types::{Environment, FunctionConfiguration};
 use patterns_core::function::{FAIL_RATE_VARIABLE, PATTERN_TAG};
 use patterns_core::problem::{Problem, ProblemKind};
 
@@ -21,58 +21,67 @@ pub struct FunctionEnvironment {
 }
 
 impl Aws {
-    /// Names of all functions of the account in this region.
-    pub async fn function_names(&self) -> Result<Vec<String>, Problem> {
-        let mut names = Vec::new();
+    /// All functions of the account in this region, as far as the list tells: without tags and destinations.
+    pub async fn listed_functions(&self) -> Result<Vec<FunctionFacts>, Problem> {
+        let mut functions = Vec::new();
         let mut pages = self.lambda.list_functions().into_paginator().send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| problem("cannot list the functions", &error))?;
-            names.extend(
-                page.functions()
-                    .iter()
-                    .filter_map(|function| function.function_name().map(str::to_owned)),
-            );
+            let page = page.map_err(|error| {
+                problem("cannot list the functions", "lambda:ListFunctions", &error)
+            })?;
+            functions.extend(page.functions().iter().filter_map(facts));
         }
-        Ok(names)
+        Ok(functions)
     }
 
-    /// What a function is and where its failures go; `None` when it is gone.
-    pub async fn function(&self, name: &str) -> Result<Option<FunctionFacts>, Problem> {
-        let answer = self.lambda.get_function().function_name(name).send().await;
-        let output = match answer {
-            Ok(output) => output,
-            Err(error) if has_code(&error, "ResourceNotFoundException") => return Ok(None),
-            Err(error) => return Err(problem("cannot read the functions", &error)),
+    /// What a function is and where its failures go, and what could not be read of it: that stays as the list or, better,
+    /// an earlier reading tells. `None` when it is gone.
+    pub async fn function(
+        &self,
+        listed: FunctionFacts,
+        known: Option<FunctionFacts>,
+    ) -> (Option<FunctionFacts>, Vec<Problem>) {
+        let name = listed.name.clone();
+        let mut problems = Vec::new();
+        let answer = self.lambda.get_function().function_name(&name).send().await;
+        let mut function = match answer {
+            Ok(output) => {
+                let mut read = output.configuration().and_then(facts).unwrap_or(listed);
+                read.pattern = output
+                    .tags()
+                    .and_then(|tags| tags.get(PATTERN_TAG))
+                    .cloned();
+                // Environments may hold secrets: only our own are looked into, and only for this variable.
+                read.delivery_fail_rate = read.pattern.as_ref().and_then(|_| {
+                    output
+                        .configuration()?
+                        .environment()?
+                        .variables()?
+                        .get(FAIL_RATE_VARIABLE)
+                        .cloned()
+                });
+                read
+            }
+            Err(error) if has_code(&error, "ResourceNotFoundException") => return (None, problems),
+            Err(error) => {
+                let what = format!("cannot read the function {name}");
+                problems.push(problem(what, "lambda:GetFunction", &error));
+                let known = known.as_ref();
+                FunctionFacts {
+                    pattern: known.and_then(|known| known.pattern.clone()),
+                    delivery_fail_rate: known.and_then(|known| known.delivery_fail_rate.clone()),
+                    ..listed
+                }
+            }
         };
-        let Some(configuration) = output.configuration() else {
-            return Ok(None);
+        function.on_failure = match self.on_failure(&name).await {
+            Ok(on_failure) => on_failure,
+            Err(problem) => {
+                problems.push(problem);
+                known.and_then(|known| known.on_failure)
+            }
         };
-        let pattern = output
-            .tags()
-            .and_then(|tags| tags.get(PATTERN_TAG))
-            .cloned();
-        Ok(Some(FunctionFacts {
-            name: name.to_owned(),
-            arn: configuration.function_arn().unwrap_or_default().to_owned(),
-            // Environments may hold secrets: only our own are looked into, and only for this variable.
-            delivery_fail_rate: pattern.as_ref().and_then(|_| {
-                configuration
-                    .environment()?
-                    .variables()?
-                    .get(FAIL_RATE_VARIABLE)
-                    .cloned()
-            }),
-            pattern,
-            on_failure: self.on_failure(name).await?,
-            dead_letter: configuration
-                .dead_letter_config()
-                .and_then(|config| config.target_arn())
-                .map(str::to_owned),
-            log_group: configuration
-                .logging_config()
-                .and_then(|logging| logging.log_group())
-                .map_or_else(|| format!("/aws/lambda/{name}"), str::to_owned),
-        }))
+        (Some(function), problems)
     }
 
     async fn on_failure(&self, function: &str) -> Result<Option<String>, Problem> {
@@ -90,7 +99,11 @@ impl Aws {
                 .map(str::to_owned)),
             // Most functions have none.
             Err(error) if has_code(&error, "ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(problem("cannot read the functions' destinations", &error)),
+            Err(error) => Err(problem(
+                format!("cannot read the destinations of the function {function}"),
+                "lambda:GetFunctionEventInvokeConfig",
+                &error,
+            )),
         }
     }
 
@@ -103,8 +116,10 @@ impl Aws {
             .into_paginator()
             .send();
         while let Some(page) = pages.next().await {
-            let page =
-                page.map_err(|error| problem("cannot list the event source mappings", &error))?;
+            let page = page.map_err(|error| {
+                let what = "cannot list the event source mappings";
+                problem(what, "lambda:ListEventSourceMappings", &error)
+            })?;
             for mapping in page.event_source_mappings() {
                 if let (Some(source), Some(function)) =
                     (mapping.event_source_arn(), mapping.function_arn())
@@ -125,7 +140,8 @@ impl Aws {
             .send()
             .await;
         let output = answer.map_err(|error| {
-            let mut problem = problem(format!("cannot read the function {function}"), &error);
+            let what = format!("cannot read the function {function}");
+            let mut problem = problem(what, "lambda:GetFunction", &error);
             if has_code(&error, "ResourceNotFoundException") {
                 problem.kind = ProblemKind::NotFound;
             }
@@ -181,10 +197,31 @@ impl Aws {
             }
             Err(error) => Err(problem(
                 format!("cannot change the function {function}"),
+                "lambda:UpdateFunctionConfiguration",
                 &error,
             )),
         }
     }
+}
+
+/// What a function's configuration tells of it.
+fn facts(configuration: &FunctionConfiguration) -> Option<FunctionFacts> {
+    let name = configuration.function_name()?;
+    Some(FunctionFacts {
+        name: name.to_owned(),
+        arn: configuration.function_arn().unwrap_or_default().to_owned(),
+        pattern: None,
+        delivery_fail_rate: None,
+        on_failure: None,
+        dead_letter: configuration
+            .dead_letter_config()
+            .and_then(|config| config.target_arn())
+            .map(str::to_owned),
+        log_group: configuration
+            .logging_config()
+            .and_then(|logging| logging.log_group())
+            .map_or_else(|| format!("/aws/lambda/{name}"), str::to_owned),
+    })
 }
 
 /// The name in a function's ARN, `arn:aws:lambda:<region>:<account>:function:<name>[:<qualifier>]`.

@@ -40,7 +40,13 @@ impl Aws {
                 Ok(page) => page,
                 // A function that never ran has no log group.
                 Err(error) if has_code(&error, "ResourceNotFoundException") => break,
-                Err(error) => return Err(problem("cannot read the logs", &error)),
+                Err(error) => {
+                    return Err(problem(
+                        "cannot read the logs",
+                        "logs:FilterLogEvents",
+                        &error,
+                    ));
+                }
             };
             for event in page.events() {
                 let at = event

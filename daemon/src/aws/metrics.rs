@@ -133,7 +133,13 @@ impl Aws {
             .send();
         let mut values: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| problem("cannot read the metrics", &error))?;
+            let page = page.map_err(|error| {
+                problem(
+                    "cannot read the metrics",
+                    "cloudwatch:GetMetricData",
+                    &error,
+                )
+            })?;
             for result in page.metric_data_results() {
                 let index = result
                     .id()

@@ -33,7 +33,8 @@ impl Aws {
             .into_paginator()
             .send();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| problem("cannot list the queues", &error))?;
+            let page =
+                page.map_err(|error| problem("cannot list the queues", "sqs:ListQueues", &error))?;
             urls.extend(page.queue_urls().iter().cloned());
         }
         Ok(urls)
@@ -51,7 +52,7 @@ impl Aws {
         let arn = text(&QueueAttributeName::QueueArn).ok_or_else(|| {
             Problem::new(
                 ProblemKind::Upstream,
-                format!("cannot understand the queue {url}"),
+                format!("cannot read the queue {}", queue_name(url)),
                 "SQS named no QueueArn",
                 "",
             )
@@ -114,9 +115,18 @@ impl Aws {
             {
                 Ok(None)
             }
-            Err(error) => Err(problem("cannot read the queues", &error)),
+            Err(error) => Err(problem(
+                format!("cannot read the queue {}", queue_name(url)),
+                "sqs:GetQueueAttributes",
+                &error,
+            )),
         }
     }
+}
+
+/// The name in a queue's URL, its last part. (SQS Developer Guide, "Queue and message identifiers".)
+pub fn queue_name(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or(url)
 }
 
 fn depth(attributes: &HashMap<QueueAttributeName, String>) -> Depth {

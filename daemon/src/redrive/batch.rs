@@ -186,10 +186,12 @@ impl Run<'_> {
             OriginKind::Queue => {
                 let topology = self.engine.state.topology();
                 let Some(queue) = topology.queues.get(&target.name) else {
-                    return Ok(letters
-                        .iter()
-                        .map(|_| Err(Refusal::Target("the queue does not exist".to_owned())))
-                        .collect());
+                    let refusal = if topology.may_exist(&target.name) {
+                        Refusal::NotNow(format!("the queue {} cannot be read", target.name))
+                    } else {
+                        Refusal::Target("the queue does not exist".to_owned())
+                    };
+                    return Ok(letters.iter().map(|_| Err(refusal.clone())).collect());
                 };
                 let mut sent = Vec::with_capacity(letters.len());
                 for part in parts(letters) {

@@ -1,0 +1,124 @@
+//! Operations of earlier runs of the daemon, at a canned AWS.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use patterns_core::config::{self, Config};
+use patterns_core::failed::{Origin, OriginKind};
+use patterns_core::operation::{Plan, Selection};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::aws::canned::{Answer, aws, queue, throttled};
+use crate::command::Commands;
+
+const OPERATION: &str = "op-1";
+
+/// For what takes milliseconds.
+const LONG: Duration = Duration::from_secs(20);
+
+/// `orders`, its empty dead-letter queue `dlq`, and nothing else.
+fn account(operation: &str, body: &Value) -> Answer {
+    match operation {
+        "ListQueues" => json!({"QueueUrls": [queue("orders").url, queue("dlq").url]}).into(),
+        "GetQueueAttributes" if body["QueueUrl"] == queue("dlq").url => queue("dlq").answer(),
+        "GetQueueAttributes" => queue("orders").with_dead_letter_queue("dlq").answer(),
+        "ReceiveMessage" => json!({}).into(),
+        "GET /2015-03-31/functions" => json!({"Functions": []}).into(),
+        "GET /2015-03-31/event-source-mappings" => json!({"EventSourceMappings": []}).into(),
+        _ => Answer::error(404, "ResourceNotFoundException"),
+    }
+}
+
+fn plan(id: &str) -> Plan {
+    Plan {
+        plan_id: id.to_owned(),
+        dead_letter_queue: "dlq".to_owned(),
+        target: Origin {
+            kind: OriginKind::Queue,
+            name: "orders".to_owned(),
+        },
+        selection: Selection::Everything,
+        planned: 1,
+        account_id: "123456789012".to_owned(),
+        region: "eu-west-1".to_owned(),
+        expires_at: Timestamp::MAX,
+    }
+}
+
+/// A ledger with an operation that has not ended.
+async fn unfinished(dir: &Path, aws: &Aws) -> Ledger {
+    let ledger = Ledger::open(dir).unwrap();
+    let world = World {
+        account: "123456789012".to_owned(),
+        region: aws.region.clone(),
+        endpoint: aws.endpoint_url.clone().unwrap(),
+        instance: String::new(),
+    };
+    let (world, _) = ledger.enter(world).await.unwrap();
+    let task = Task {
+        operation_id: OPERATION.to_owned(),
+        plan: plan("plan-1"),
+    };
+    let arn = "arn:aws:sqs:eu-west-1:123456789012:dlq";
+    ledger
+        .begin(world, task, arn, Vec::new(), None)
+        .await
+        .unwrap();
+    ledger
+}
+
+async fn daemon(dir: &Path, aws: Aws, read_only: bool) -> Commands {
+    let config = Config {
+        read_only,
+        watch: config::Watch {
+            discovery_seconds: 0.02,
+            ..config::Watch::default()
+        },
+        ..Config::default()
+    };
+    let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+    crate::work(&config, dir, aws, &stop, &tracker)
+        .await
+        .unwrap()
+}
+
+/// Waits until the operation is shown in that state.
+async fn shown(commands: &Commands, state: OperationState) {
+    let mut snapshots = commands.state.snapshots();
+    let reached = snapshots.wait_for(|snapshot| {
+        snapshot
+            .operation(OPERATION)
+            .is_some_and(|operation| operation.state() == state)
+    });
+    tokio::time::timeout(LONG, reached).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_throttled_queue_does_not_end_its_redrive() {
+    let dir = tempfile::tempdir().unwrap();
+    let (slow, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU32::new(0)));
+    let (now_slow, count) = (slow.clone(), asked.clone());
+    let aws = aws(move |operation, body| {
+        let dlq = operation == "GetQueueAttributes" && body["QueueUrl"] == queue("dlq").url;
+        if dlq && now_slow.load(Ordering::SeqCst) {
+            count.fetch_add(1, Ordering::SeqCst);
+            return throttled();
+        }
+        account(operation, body)
+    })
+    .await;
+    drop(unfinished(dir.path(), &aws).await);
+    let commands = daemon(dir.path(), aws, false).await;
+    shown(&commands, OperationState::Running).await;
+    let several = async {
+        while asked.load(Ordering::SeqCst) < 5 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, several).await.unwrap();
+    let redrive = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!(redrive.state, OperationState::Running, "{redrive:?}");
+    slow.store(false, Ordering::SeqCst);
+    shown(&commands, OperationState::Completed).await;
+}
