@@ -246,9 +246,69 @@ fn wait(every: Duration, failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use jiff::Timestamp;
 
     use super::*;
+    use crate::aws::canned;
+    use crate::mirror::Keeper;
+    use crate::mirror::store::Store;
+    use crate::topology::tests::{queue, topology};
+
+    #[tokio::test]
+    async fn one_queue_that_cannot_be_read_slows_nothing_down() {
+        let all = Arc::new(AtomicBool::new(false));
+        let all_denied = all.clone();
+        let aws = canned::aws(move |_, body| {
+            if all_denied.load(Ordering::SeqCst) || body["QueueUrl"] == canned::queue("secret").url
+            {
+                canned::denied()
+            } else {
+                canned::queue("open").answer()
+            }
+        })
+        .await;
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), "here".to_owned()).await.unwrap();
+        let state = State::start(crate::state::beginning("eu-west-1"));
+        let keeper = Keeper {
+            aws: aws.clone(),
+            claims: Claims::default(),
+            state: state.clone(),
+            stop: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+        };
+        let watch = Watch {
+            aws,
+            claims: Claims::default(),
+            mirror: Mirror::start(store, keeper),
+            state: state.clone(),
+            refresh: watch::Sender::new(()),
+        };
+        let queues = topology([queue("open", None), queue("secret", None)], []);
+        state.report(Reading::Topology(Arc::new(queues))).await;
+        let mut snapshots = state.snapshots();
+        snapshots
+            .wait_for(|snapshot| snapshot.queues.len() == 2)
+            .await
+            .unwrap();
+        // A problem to show, and no reason to wait longer.
+        let problem = watch.depths().await.unwrap().unwrap();
+        assert!(problem.what.contains("secret"), "{problem}");
+        assert!(problem.fix.contains("sqs:GetQueueAttributes"));
+        let read = snapshots
+            .wait_for(|snapshot| snapshot.queue("open").unwrap().as_of > Timestamp::UNIX_EPOCH)
+            .await;
+        assert_eq!(
+            read.unwrap().queue("secret").unwrap().as_of,
+            Timestamp::UNIX_EPOCH
+        );
+        all.store(true, Ordering::SeqCst);
+        let problem = watch.depths().await.unwrap_err();
+        assert!(problem.what.contains("open"), "{problem}");
+        assert!(problem.what.contains("secret"), "{problem}");
+    }
 
     #[test]
     fn failures_slow_a_loop_down() {
