@@ -8,7 +8,7 @@ mod batch;
 mod hand;
 mod run;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

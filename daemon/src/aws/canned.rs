@@ -52,6 +52,7 @@ pub struct Queue {
     /// What calls about it name.
     pub url: String,
     redrive_policy: Option<String>,
+    in_flight: u32,
 }
 
 /// The queue of that name in the account 123456789012.
@@ -60,6 +61,7 @@ pub fn queue(name: &str) -> Queue {
         name: name.to_owned(),
         url: format!("http://127.0.0.1/123456789012/{name}"),
         redrive_policy: None,
+        in_flight: 0,
     }
 }
 
@@ -74,12 +76,17 @@ impl Queue {
         }
     }
 
-    /// What `GetQueueAttributes` answers for it while it is empty.
+    /// It has no message but that many, which somebody hides.
+    pub fn with_in_flight(self, in_flight: u32) -> Self {
+        Self { in_flight, ..self }
+    }
+
+    /// What `GetQueueAttributes` answers for it.
     pub fn answer(&self) -> Answer {
         let mut attributes = json!({
             "QueueArn": format!("arn:aws:sqs:eu-west-1:123456789012:{}", self.name),
             "ApproximateNumberOfMessages": "0",
-            "ApproximateNumberOfMessagesNotVisible": "0",
+            "ApproximateNumberOfMessagesNotVisible": self.in_flight.to_string(),
             "ApproximateNumberOfMessagesDelayed": "0",
         });
         if let Some(policy) = &self.redrive_policy {

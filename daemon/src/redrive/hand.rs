@@ -11,7 +11,7 @@ use crate::state::Reading;
 pub const HELD_MAX: usize = 100_000;
 
 /// How long they are hidden, so that a crash does not hide them for longer than necessary.
-const HELD_SECONDS: i32 = 120;
+pub const HELD_SECONDS: i32 = 120;
 
 impl Run<'_> {
     /// Takes messages in hand; answers with those that no worker has already. A stalled worker's messages become visible

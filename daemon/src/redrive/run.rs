@@ -10,7 +10,7 @@ use patterns_core::operation::{Operation, Redrive, Selection};
 use tokio::time::Instant;
 
 use super::Engine;
-use super::hand::HELD_MAX;
+use super::hand::{HELD_MAX, HELD_SECONDS};
 use crate::aws::dead_letters::BATCH;
 use crate::database::DatabaseError;
 use crate::ledger::{Outcome, Task};
@@ -23,8 +23,12 @@ const WORKERS: usize = 6;
 /// A queue counts as empty after this many receives in a row without a message.
 const EMPTY_RECEIVES: u32 = 3;
 
-/// A run that meets nothing new for this long ends: what it misses is hidden by someone else, or gone.
+/// A run of chosen events that meets nothing new for this long ends: what it misses is hidden by someone else, or gone.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A run of everything waits longer: what a run that was killed left alone stays hidden for [`HELD_SECONDS`].
+const PATIENCE_EVERYTHING: Duration =
+    PATIENCE.saturating_add(Duration::from_secs(1).saturating_mul(HELD_SECONDS.unsigned_abs()));
 
 /// A run without any success for this long, though it tries, fails.
 const FAILING: Duration = Duration::from_mins(10);
@@ -243,8 +247,16 @@ impl<'a> Run<'a> {
             Ok(None) => true,
             Err(_) => false,
         };
-        if empty || held >= HELD_MAX || lock(&self.new_at).elapsed() > PATIENCE {
+        if empty || held >= HELD_MAX || lock(&self.new_at).elapsed() > self.patience() {
             self.over.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.everything() {
+            PATIENCE_EVERYTHING
+        } else {
+            PATIENCE
         }
     }
 
@@ -329,5 +341,54 @@ pub enum Trouble {
 impl From<DatabaseError> for Trouble {
     fn from(error: DatabaseError) -> Self {
         Self::Ledger(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::aws::canned::{aws, queue};
+    use crate::redrive::tests::{account, daemon, plan};
+    use crate::topology;
+
+    /// Whether a run that has met nothing for that many seconds, while somebody hides a message, is over.
+    async fn over(selection: Selection, seconds: u64) -> bool {
+        let dir = tempfile::tempdir().unwrap();
+        let aws = aws(|operation, body| match operation {
+            "GetQueueAttributes" => queue("dlq").with_in_flight(1).answer(),
+            _ => account(operation, body),
+        })
+        .await;
+        let stop = CancellationToken::new();
+        let engine = daemon(dir.path(), aws, true, &stop).await.engine;
+        let task = Task {
+            operation_id: "op".to_owned(),
+            plan: patterns_core::operation::Plan {
+                selection,
+                ..plan("plan")
+            },
+        };
+        let facts = topology::tests::queue("dlq", None);
+        let run = Run::new(&engine, &task, &facts);
+        *lock(&run.new_at) = Instant::now()
+            .checked_sub(Duration::from_secs(seconds))
+            .unwrap();
+        for _ in 0..EMPTY_RECEIVES {
+            run.perhaps_empty().await;
+        }
+        stop.cancel();
+        run.over.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test]
+    async fn everything_waits_for_what_a_killed_run_left_hidden() {
+        let held = u64::from(HELD_SECONDS.unsigned_abs());
+        assert!(!over(Selection::Everything, held + 10).await);
+        assert!(over(Selection::Everything, held + 90).await);
+        let chosen = || Selection::Chosen(Vec::new());
+        assert!(!over(chosen(), 50).await);
+        assert!(over(chosen(), 70).await);
     }
 }

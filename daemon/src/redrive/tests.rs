@@ -17,8 +17,8 @@ const OPERATION: &str = "op-1";
 /// For what takes milliseconds.
 const LONG: Duration = Duration::from_secs(20);
 
-/// `orders`, its empty dead-letter queue `dlq`, and nothing else.
-fn account(operation: &str, body: &Value) -> Answer {
+/// An account with `orders`, its empty dead-letter queue `dlq`, and nothing else.
+pub fn account(operation: &str, body: &Value) -> Answer {
     match operation {
         "ListQueues" => json!({"QueueUrls": [queue("orders").url, queue("dlq").url]}).into(),
         "GetQueueAttributes" if body["QueueUrl"] == queue("dlq").url => queue("dlq").answer(),
@@ -30,7 +30,8 @@ fn account(operation: &str, body: &Value) -> Answer {
     }
 }
 
-fn plan(id: &str) -> Plan {
+/// To send everything in `dlq` to `orders`.
+pub fn plan(id: &str) -> Plan {
     Plan {
         plan_id: id.to_owned(),
         dead_letter_queue: "dlq".to_owned(),
@@ -68,7 +69,8 @@ async fn unfinished(dir: &Path, aws: &Aws) -> Ledger {
     ledger
 }
 
-async fn daemon(dir: &Path, aws: Aws, read_only: bool) -> Commands {
+/// A daemon that looks very often what exists, until `stop`.
+pub async fn daemon(dir: &Path, aws: Aws, read_only: bool, stop: &CancellationToken) -> Commands {
     let config = Config {
         read_only,
         watch: config::Watch {
@@ -77,8 +79,7 @@ async fn daemon(dir: &Path, aws: Aws, read_only: bool) -> Commands {
         },
         ..Config::default()
     };
-    let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-    crate::work(&config, dir, aws, &stop, &tracker)
+    crate::work(&config, dir, aws, stop, &TaskTracker::new())
         .await
         .unwrap()
 }
@@ -109,7 +110,7 @@ async fn a_throttled_queue_does_not_end_its_redrive() {
     })
     .await;
     drop(unfinished(dir.path(), &aws).await);
-    let commands = daemon(dir.path(), aws, false).await;
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
     shown(&commands, OperationState::Running).await;
     let several = async {
         while asked.load(Ordering::SeqCst) < 5 {
