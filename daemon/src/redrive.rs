@@ -83,16 +83,19 @@ impl Engine {
         }
         let Frozen { plan, message_ids } = plans.get(plan_id, Timestamp::now())?;
         if let Some(id) = running.operations.get(&plan.dead_letter_queue) {
-            return Err(Problem::new(
-                ProblemKind::Conflict,
-                format!("{} is being redriven already", plan.dead_letter_queue),
-                format!("operation {id} runs on it"),
-                "wait until it has ended, then make a new plan",
-            ));
+            return Err(busy(&plan.dead_letter_queue, id));
         }
         let topology = self.state.topology();
         let queue = known(&topology, &plan.dead_letter_queue)?;
         let world = self.world(&mut running, &plan.account_id).await?;
+        // One of an earlier run of the daemon may wait to be continued.
+        let unfinished = self.ledger.running(world).await.map_err(ledger::disk)?;
+        if let Some(task) = unfinished
+            .iter()
+            .find(|task| task.plan.dead_letter_queue == plan.dead_letter_queue)
+        {
+            return Err(busy(&plan.dead_letter_queue, &task.operation_id));
+        }
         let id = uuid::Uuid::new_v4().simple().to_string();
         let task = Task {
             operation_id: id.get(..12).unwrap_or(&id).to_owned(),
@@ -165,7 +168,7 @@ impl Engine {
         }
     }
 
-    /// Continues what has not ended; whether that was everything, or a queue could not be read.
+    /// Continues what has not ended; whether that was everything, or a queue could not be read or is in use.
     async fn continue_all(&self, account: &str) -> Result<bool, Problem> {
         let mut running = self.running.lock().await;
         let world = self.world(&mut running, account).await?;
@@ -196,9 +199,13 @@ impl Engine {
                 self.publish(&task.operation_id).await;
                 continue;
             };
-            if !running.operations.contains_key(&queue.name) {
-                tracing::info!(operation = task.operation_id, "redrive continued");
-                self.spawn(&mut running, task, queue.clone());
+            match running.operations.get(&queue.name) {
+                None => {
+                    tracing::info!(operation = task.operation_id, "redrive continued");
+                    self.spawn(&mut running, task, queue.clone());
+                }
+                // After the one that has the queue.
+                Some(id) => all &= *id == task.operation_id,
             }
         }
         Ok(all)
@@ -292,4 +299,13 @@ impl Engine {
                 .await;
         }
     }
+}
+
+fn busy(queue: &str, operation: &str) -> Problem {
+    Problem::new(
+        ProblemKind::Conflict,
+        format!("{queue} is being redriven already"),
+        format!("operation {operation} has not ended"),
+        "wait until it has ended, then make a new plan",
+    )
 }

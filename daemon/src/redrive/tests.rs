@@ -13,6 +13,7 @@ use crate::aws::canned::{Answer, aws, queue, throttled};
 use crate::command::Commands;
 
 const OPERATION: &str = "op-1";
+const DLQ: &str = "arn:aws:sqs:eu-west-1:123456789012:dlq";
 
 /// For what takes milliseconds.
 const LONG: Duration = Duration::from_secs(20);
@@ -47,23 +48,25 @@ pub fn plan(id: &str) -> Plan {
     }
 }
 
-/// A ledger with an operation that has not ended.
-async fn unfinished(dir: &Path, aws: &Aws) -> Ledger {
-    let ledger = Ledger::open(dir).unwrap();
-    let world = World {
+fn world(aws: &Aws) -> World {
+    World {
         account: "123456789012".to_owned(),
         region: aws.region.clone(),
         endpoint: aws.endpoint_url.clone().unwrap(),
         instance: String::new(),
-    };
-    let (world, _) = ledger.enter(world).await.unwrap();
+    }
+}
+
+/// A ledger with an operation that has not ended.
+async fn unfinished(dir: &Path, aws: &Aws) -> Ledger {
+    let ledger = Ledger::open(dir).unwrap();
+    let (world, _) = ledger.enter(world(aws)).await.unwrap();
     let task = Task {
         operation_id: OPERATION.to_owned(),
         plan: plan("plan-1"),
     };
-    let arn = "arn:aws:sqs:eu-west-1:123456789012:dlq";
     ledger
-        .begin(world, task, arn, Vec::new(), None)
+        .begin(world, task, DLQ, Vec::new(), None)
         .await
         .unwrap();
     ledger
@@ -85,11 +88,11 @@ pub async fn daemon(dir: &Path, aws: Aws, read_only: bool, stop: &CancellationTo
 }
 
 /// Waits until the operation is shown in that state.
-async fn shown(commands: &Commands, state: OperationState) {
+async fn shown(commands: &Commands, id: &str, state: OperationState) {
     let mut snapshots = commands.state.snapshots();
     let reached = snapshots.wait_for(|snapshot| {
         snapshot
-            .operation(OPERATION)
+            .operation(id)
             .is_some_and(|operation| operation.state() == state)
     });
     tokio::time::timeout(LONG, reached).await.unwrap().unwrap();
@@ -111,7 +114,7 @@ async fn a_throttled_queue_does_not_end_its_redrive() {
     .await;
     drop(unfinished(dir.path(), &aws).await);
     let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
-    shown(&commands, OperationState::Running).await;
+    shown(&commands, OPERATION, OperationState::Running).await;
     let several = async {
         while asked.load(Ordering::SeqCst) < 5 {
             tokio::task::yield_now().await;
@@ -121,5 +124,45 @@ async fn a_throttled_queue_does_not_end_its_redrive() {
     let redrive = commands.engine.operation(OPERATION).await.unwrap();
     assert_eq!(redrive.state, OperationState::Running, "{redrive:?}");
     slow.store(false, Ordering::SeqCst);
-    shown(&commands, OperationState::Completed).await;
+    shown(&commands, OPERATION, OperationState::Completed).await;
+}
+
+#[tokio::test]
+async fn what_has_not_ended_comes_before_what_is_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let aws = aws(account).await;
+    drop(unfinished(dir.path(), &aws).await);
+    // It is read-only and so leaves the earlier operation as it is.
+    let commands = daemon(dir.path(), aws, true, &CancellationToken::new()).await;
+    let mut topologies = commands.state.topologies();
+    let found = topologies.wait_for(|topology| topology.dead_letter_queue("dlq").is_some());
+    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+    commands.plans.keep(Frozen {
+        plan: plan("plan-2"),
+        message_ids: Vec::new(),
+    });
+    let start = commands.engine.start(&commands.plans, "plan-2", None);
+    let problem = start.await.unwrap_err();
+    assert_eq!(problem.kind, ProblemKind::Conflict);
+    assert!(problem.why.contains(OPERATION), "{problem}");
+}
+
+#[tokio::test]
+async fn two_that_have_not_ended_are_continued_one_after_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let aws = aws(account).await;
+    let ledger = unfinished(dir.path(), &aws).await;
+    let (world, _) = ledger.enter(world(&aws)).await.unwrap();
+    let second = Task {
+        operation_id: "op-2".to_owned(),
+        plan: plan("plan-2"),
+    };
+    ledger
+        .begin(world, second, DLQ, Vec::new(), None)
+        .await
+        .unwrap();
+    drop(ledger);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    shown(&commands, OPERATION, OperationState::Completed).await;
+    shown(&commands, "op-2", OperationState::Completed).await;
 }
