@@ -19,6 +19,14 @@ pub struct Dashboard {
 impl Dashboard {
     /// Opens the dashboard of the daemon at `socket` in a terminal of this size.
     pub fn open(socket: &Path, columns: u16, rows: u16) -> Self {
+        let mut command = CommandBuilder::new(PROGRAM);
+        command.args(["tui", "--socket"]);
+        command.arg(socket);
+        Self::run(command, columns, rows)
+    }
+
+    /// Runs a program that shows a dashboard.
+    pub fn run(mut command: CommandBuilder, columns: u16, rows: u16) -> Self {
         let size = PtySize {
             rows,
             cols: columns,
@@ -26,9 +34,6 @@ impl Dashboard {
             pixel_height: 0,
         };
         let pty = native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(PROGRAM);
-        command.args(["tui", "--socket"]);
-        command.arg(socket);
         command.env("TERM", "xterm-256color");
         let child = pty.slave.spawn_command(command).unwrap();
         let screen = Arc::new(Mutex::new(parser(columns, rows)));

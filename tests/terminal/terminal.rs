@@ -1,9 +1,46 @@
 //! The dashboard gives the terminal back whatever ends it, and draws in whatever space it gets.
 
+use portable_pty::CommandBuilder;
 use rustix::process::Signal;
 
 use crate::dashboard::Dashboard;
-use crate::world::signal;
+use crate::world::{PROGRAM, signal};
+
+/// What a newcomer types, with a free port and a place for temporary files of its own.
+fn one_command() -> (tempfile::TempDir, Dashboard) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = CommandBuilder::new(PROGRAM);
+    command.args(["--port", "0"]);
+    command.env("TMPDIR", dir.path());
+    (dir, Dashboard::run(command, 120, 36))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_command_opens_the_dashboard_and_asks_before_it_stops() {
+    let (dir, mut dashboard) = one_command();
+    dashboard.wait_for("queue-leveling-notifications-dlq").await;
+    dashboard.press("q");
+    dashboard.wait_for("Stop the local stack too?").await;
+    assert!(!dashboard.in_alternate_screen());
+    dashboard.press("n\r");
+    dashboard.wait_for("keeps running").await;
+    dashboard.press("\x03");
+    assert!(dashboard.ended().await.success());
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_is_an_answer_to_the_question() {
+    let (dir, mut dashboard) = one_command();
+    dashboard.wait_for("queue-leveling-notifications-dlq").await;
+    dashboard.press("q");
+    dashboard.wait_for("Stop the local stack too?").await;
+    dashboard.press("\x03");
+    assert!(dashboard.ended().await.success());
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
 
 /// A dashboard whose daemon is not there, which is how most first starts look.
 async fn lonely(columns: u16, rows: u16) -> (tempfile::TempDir, Dashboard) {
