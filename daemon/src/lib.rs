@@ -180,13 +180,17 @@ async fn work(
         instance,
         running: Arc::default(),
     };
-    // A read-only daemon changes nothing, not even what it once began.
-    if !config.read_only {
-        let (engine, stop) = (engine.clone(), stop.clone());
-        tracker.spawn(async move {
-            stop.run_until_cancelled(engine.resume()).await;
-        });
-    }
+    let (past, stopped, read_only) = (engine.clone(), stop.clone(), config.read_only);
+    tracker.spawn(async move {
+        let take_up = async {
+            past.show_past().await;
+            // A read-only daemon changes nothing, not even what it once began.
+            if !read_only {
+                past.resume().await;
+            }
+        };
+        stopped.run_until_cancelled(take_up).await;
+    });
     let bursts = Bursts {
         patterns: patterns.clone(),
         state: state.clone(),

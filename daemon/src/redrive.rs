@@ -137,9 +137,34 @@ impl Engine {
             })
     }
 
-    /// Waits until account and queues are known, then shows the operations of the past and continues those that have
-    /// not ended.
-    pub async fn resume(self) {
+    /// Waits until the account is known, then shows the operations of the past.
+    pub async fn show_past(&self) {
+        let mut snapshots = self.state.snapshots();
+        let known = snapshots
+            .wait_for(|snapshot| !snapshot.account_id.is_empty())
+            .await
+            .map(|snapshot| snapshot.account_id.clone());
+        let Ok(account) = known else { return };
+        while let Err(problem) = self.show_recent(&account).await {
+            self.ledger_fails(problem).await;
+        }
+        self.ledger_works().await;
+    }
+
+    async fn show_recent(&self, account: &str) -> Result<(), Problem> {
+        let mut running = self.running.lock().await;
+        let world = self.world(&mut running, account).await?;
+        let recent = self.ledger.recent(world, OPERATIONS_SHOWN).await;
+        for redrive in recent.map_err(ledger::disk)? {
+            self.state
+                .report(Reading::Operation(Operation::Redrive(redrive)))
+                .await;
+        }
+        Ok(())
+    }
+
+    /// Waits until account and queues are known, then continues the operations that have not ended.
+    pub async fn resume(&self) {
         let mut snapshots = self.state.snapshots();
         let known = snapshots
             .wait_for(|snapshot| !snapshot.account_id.is_empty() && !snapshot.queues.is_empty())
@@ -151,37 +176,35 @@ impl Engine {
             topologies.mark_unchanged();
             match self.continue_all(&account).await {
                 Ok(all) => {
-                    self.state
-                        .report(Reading::Problem(Source::Ledger, None))
-                        .await;
+                    self.ledger_works().await;
                     if all || topologies.changed().await.is_err() {
                         return;
                     }
                 }
-                Err(problem) => {
-                    self.state
-                        .report(Reading::Problem(Source::Ledger, Some(problem)))
-                        .await;
-                    tokio::time::sleep(LEDGER_RETRY).await;
-                }
+                Err(problem) => self.ledger_fails(problem).await,
             }
         }
+    }
+
+    async fn ledger_works(&self) {
+        self.state
+            .report(Reading::Problem(Source::Ledger, None))
+            .await;
+    }
+
+    /// Shows it, and leaves the ledger alone for a while.
+    async fn ledger_fails(&self, problem: Problem) {
+        self.state
+            .report(Reading::Problem(Source::Ledger, Some(problem)))
+            .await;
+        let wait = tokio::time::sleep(LEDGER_RETRY);
+        self.stop.run_until_cancelled(wait).await;
     }
 
     /// Continues what has not ended; whether that was everything, or a queue could not be read or is in use.
     async fn continue_all(&self, account: &str) -> Result<bool, Problem> {
         let mut running = self.running.lock().await;
         let world = self.world(&mut running, account).await?;
-        for redrive in self
-            .ledger
-            .recent(world, OPERATIONS_SHOWN)
-            .await
-            .map_err(ledger::disk)?
-        {
-            self.state
-                .report(Reading::Operation(Operation::Redrive(redrive)))
-                .await;
-        }
         let topology = self.state.topology();
         let mut all = true;
         for task in self.ledger.running(world).await.map_err(ledger::disk)? {
@@ -260,17 +283,10 @@ impl Engine {
                 Ended::Ledger(error) => Err(error),
             };
             let Err(error) = written else {
-                self.state
-                    .report(Reading::Problem(Source::Ledger, None))
-                    .await;
+                self.ledger_works().await;
                 break;
             };
-            let problem = ledger::disk(error);
-            self.state
-                .report(Reading::Problem(Source::Ledger, Some(problem)))
-                .await;
-            let wait = tokio::time::sleep(LEDGER_RETRY);
-            self.stop.run_until_cancelled(wait).await;
+            self.ledger_fails(ledger::disk(error)).await;
         }
         drop(guard);
         self.publish(&task.operation_id).await;

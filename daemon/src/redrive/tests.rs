@@ -166,3 +166,35 @@ async fn two_that_have_not_ended_are_continued_one_after_the_other() {
     shown(&commands, OPERATION, OperationState::Completed).await;
     shown(&commands, "op-2", OperationState::Completed).await;
 }
+
+#[tokio::test]
+async fn a_read_only_daemon_shows_the_past_and_continues_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let aws = aws(account).await;
+    let ledger = unfinished(dir.path(), &aws).await;
+    ledger
+        .end(OPERATION, OperationState::Failed, Some("why".to_owned()))
+        .await
+        .unwrap();
+    let (world, _) = ledger.enter(world(&aws)).await.unwrap();
+    let waits = Task {
+        operation_id: "op-2".to_owned(),
+        plan: plan("plan-2"),
+    };
+    ledger
+        .begin(world, waits, DLQ, Vec::new(), None)
+        .await
+        .unwrap();
+    drop(ledger);
+    let commands = daemon(dir.path(), aws, true, &CancellationToken::new()).await;
+    shown(&commands, OPERATION, OperationState::Failed).await;
+    shown(&commands, "op-2", OperationState::Running).await;
+    // Long enough for another daemon to continue it and, as its queue is empty, to end it.
+    let mut topologies = commands.state.topologies();
+    for _ in 0..10 {
+        let looked = topologies.changed();
+        tokio::time::timeout(LONG, looked).await.unwrap().unwrap();
+    }
+    let waits = commands.engine.operation("op-2").await.unwrap();
+    assert_eq!(waits.state, OperationState::Running);
+}
