@@ -22,7 +22,7 @@ use crate::aws::Aws;
 use crate::claim::Claims;
 use crate::database::DatabaseError;
 use crate::state::{Reading, Source, State};
-use crate::topology::{Depth, QueueFacts};
+use crate::topology::{Depth, QueueFacts, Topology};
 use scan::{Scanned, scan};
 use store::Store;
 
@@ -42,6 +42,7 @@ const PAUSE: u32 = 4;
 
 /// Something the keeper should know.
 enum Notice {
+    Found(Arc<Topology>),
     Reading(Arc<QueueFacts>, Depth),
     Again(Option<String>),
     Scanned(String, u64, Result<Scanned, Problem>),
@@ -114,6 +115,11 @@ impl Mirror {
         mirror
     }
 
+    /// Tells the mirror what exists: it forgets the rest.
+    pub async fn found(&self, topology: Arc<Topology>) {
+        self.notify(Notice::Found(topology)).await;
+    }
+
     /// Tells the mirror how deep a dead-letter queue is.
     pub async fn reading(&self, queue: &QueueFacts, depth: Depth) {
         self.notify(Notice::Reading(Arc::new(queue.clone()), depth))
@@ -140,6 +146,14 @@ async fn keep(mirror: Mirror, keeper: Keeper, mut inbox: mpsc::Receiver<Notice>)
             Some(notice) = inbox.recv() => notice,
         };
         match notice {
+            Notice::Found(topology) => {
+                // Another queue of that name, created later, begins anew.
+                memories.retain(|queue, _| topology.may_exist(queue));
+                let forgotten = mirror.store.forget(move |arn| topology.is_gone(arn)).await;
+                if let Err(error) = forgotten {
+                    tracing::warn!(%error, "deleted queues stay in the mirror until the next discovery");
+                }
+            }
             Notice::Again(Some(queue)) => memories.entry(queue).or_default().again = true,
             Notice::Again(None) => {
                 for memory in memories.values_mut() {
@@ -235,7 +249,30 @@ pub fn disk(error: DatabaseError) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::letter::tests::letter;
+    use crate::redrive::tests::{account, daemon};
     use crate::topology::tests::queue;
+
+    #[tokio::test]
+    async fn deleted_queues_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let aws = crate::aws::canned::aws(account).await;
+        let stop = CancellationToken::new();
+        let store = daemon(dir.path(), aws, true, &stop).await.mirror.store;
+        let (exists, gone) = (queue("orders", None).arn, queue("deleted", None).arn);
+        for arn in [&exists, &gone] {
+            let letters = vec![letter("m", "{}")];
+            store.met(arn, 1, letters).await.unwrap();
+        }
+        let forgotten = async {
+            while store.count(&gone).await.unwrap() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let long = Duration::from_secs(20);
+        tokio::time::timeout(long, forgotten).await.unwrap();
+        assert_eq!(store.count(&exists).await.unwrap(), 1);
+    }
 
     #[test]
     fn a_queue_is_scanned_when_its_count_changed_or_the_last_scan_was_incomplete() {

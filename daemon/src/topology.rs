@@ -90,6 +90,13 @@ impl Topology {
         !self.listed || self.unread.contains(queue) || self.queues.contains_key(queue)
     }
 
+    /// Whether a queue surely does not exist any more, or is in another account.
+    pub fn is_gone(&self, queue_arn: &str) -> bool {
+        self.listed
+            && self.queue_by_arn(queue_arn).is_none()
+            && !self.unread.contains(name_of(queue_arn))
+    }
+
     /// The queue of that ARN.
     pub fn queue_by_arn(&self, arn: &str) -> Option<&QueueFacts> {
         self.queues
@@ -231,6 +238,19 @@ pub mod tests {
             listed: true,
             unread: BTreeSet::new(),
         }
+    }
+
+    #[test]
+    fn only_what_is_not_listed_any_more_is_gone() {
+        let mut found = topology([queue("orders", None)], []);
+        found.unread.insert("secret".to_owned());
+        let arn = |name: &str| format!("{PREFIX}{name}");
+        assert!(!found.is_gone(&arn("orders")));
+        assert!(!found.is_gone(&arn("secret")));
+        assert!(found.is_gone(&arn("deleted")));
+        assert!(found.is_gone("arn:aws:sqs:eu-west-1:210987654321:orders"));
+        found.listed = false;
+        assert!(!found.is_gone(&arn("deleted")));
     }
 
     #[test]

@@ -147,9 +147,9 @@ impl Watch {
                 .filter(read_now)
                 .cloned()
                 .collect();
-            self.state
-                .report(Reading::Topology(Arc::new(topology)))
-                .await;
+            let topology = Arc::new(topology);
+            self.state.report(Reading::Topology(topology.clone())).await;
+            self.mirror.found(topology).await;
             for queue in queues {
                 self.mirror.reading(&queue, queue.depth).await;
             }

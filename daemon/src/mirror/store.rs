@@ -158,6 +158,25 @@ impl Store {
             .await
     }
 
+    /// Forgets the messages of all queues that are `gone`, by ARN.
+    pub async fn forget(
+        &self,
+        gone: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<(), DatabaseError> {
+        self.database
+            .write(move |connection| {
+                let queues: Vec<String> = connection
+                    .prepare_cached("SELECT DISTINCT queue_arn FROM failed")?
+                    .query_map([], |row| row.get(0))?
+                    .collect::<Result<_, _>>()?;
+                for queue in queues.iter().filter(|queue| gone(queue.as_str())) {
+                    connection.execute("DELETE FROM failed WHERE queue_arn = ?1", [queue])?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
     /// How many messages of the queue are mirrored.
     pub async fn count(&self, queue_arn: &str) -> Result<u64, DatabaseError> {
         let queue_arn = queue_arn.to_owned();
