@@ -15,6 +15,7 @@ pub mod http_api;
 pub mod lambda;
 mod local;
 pub mod logs;
+mod percent;
 pub mod process;
 pub mod route;
 pub mod sqs;

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::route::Route;
 use crate::account;
-use crate::lambda::percent;
+use crate::percent;
 
 /// A request and where it goes.
 pub struct Incoming<'a> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::lambda::percent;
+use crate::percent;
 
 /// A route and the function behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
