@@ -1,6 +1,6 @@
 //! Reads a resource's properties, and complains about those that nobody read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::error::Problem;
@@ -42,9 +42,13 @@ impl<'a> Properties<'a> {
             .filter(|node| node.value != Value::Null)
     }
 
-    /// A property that is accepted, but makes no difference here; true if it is given.
-    pub fn ignored(&mut self, name: &'static str) -> bool {
-        self.take(name).is_some()
+    /// Properties that are accepted, but make no difference here: of each that is given, `notes` says why.
+    pub fn ignored(&mut self, names: &[(&'static str, &str)], notes: &mut BTreeSet<String>) {
+        for (name, why) in names {
+            if self.take(name).is_some() {
+                notes.insert(format!("{name}: {why}"));
+            }
+        }
     }
 
     /// A text, if given.

@@ -32,19 +32,14 @@ pub fn read(
     unnamed: String,
     notes: &mut BTreeSet<String>,
 ) -> Result<Resource, Problem> {
-    for (name, why) in [
-        (
-            "CodeUri",
-            "functions of a template are started by their Handler, from the programs that come with the emulator",
-        ),
+    let embedded = "functions of a template are started by their Handler, from the programs that come with the emulator";
+    let ignored = [
+        ("CodeUri", embedded),
         ("Policies", "nobody checks permissions"),
         ("Role", "nobody checks permissions"),
         ("Tracing", "nothing is traced"),
-    ] {
-        if given.ignored(name) {
-            notes.insert(format!("{name}: {why}"));
-        }
-    }
+    ];
+    given.ignored(&ignored, notes);
     let name = given.text("FunctionName")?.map_or(unnamed, str::to_owned);
     let variables = match given.nested("Environment")? {
         None => None,

@@ -24,10 +24,8 @@ pub fn read(
     unnamed: String,
     notes: &mut BTreeSet<String>,
 ) -> Result<Resource, Problem> {
-    if given.ignored("SqsManagedSseEnabled") {
-        notes
-            .insert("SqsManagedSseEnabled: queues live in memory and are not encrypted".to_owned());
-    }
+    let unencrypted = "queues live in memory and are not encrypted";
+    given.ignored(&[("SqsManagedSseEnabled", unencrypted)], notes);
     let mut attributes = BTreeMap::new();
     for name in [
         "DelaySeconds",

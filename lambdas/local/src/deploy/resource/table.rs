@@ -24,17 +24,12 @@ pub fn read(
     unnamed: String,
     notes: &mut BTreeSet<String>,
 ) -> Result<Resource, Problem> {
-    for (name, why) in [
-        (
-            "SSESpecification",
-            "tables live in memory and are not encrypted",
-        ),
+    let unencrypted = "tables live in memory and are not encrypted";
+    let ignored = [
+        ("SSESpecification", unencrypted),
         ("PointInTimeRecoverySpecification", "nothing is backed up"),
-    ] {
-        if given.ignored(name) {
-            notes.insert(format!("{name}: {why}"));
-        }
-    }
+    ];
+    given.ignored(&ignored, notes);
     let name = given.text("TableName")?.map_or(unnamed, str::to_owned);
     let mut request = Map::from_iter([("TableName".to_owned(), json!(name))]);
     for property in [
