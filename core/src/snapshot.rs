@@ -36,6 +36,9 @@ pub struct Snapshot {
     pub operations: Vec<Operation>,
     /// What keeps the daemon from seeing everything, such as an expired token.
     pub problems: Vec<Problem>,
+    /// What is as it is and worth knowing, such as a queue whose failed events are not shown: nothing to mend.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl Snapshot {

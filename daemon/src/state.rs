@@ -12,6 +12,7 @@ use patterns_core::snapshot::{OPERATIONS_SHOWN, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::aws::metrics::Figures;
+use crate::mirror::untouchable;
 use crate::topology::{Depth, FunctionFacts, QueueFacts, Topology, name_of};
 
 /// Where a problem comes from; a later word from the same place replaces it.
@@ -175,6 +176,7 @@ pub fn beginning(region: &str) -> Snapshot {
         functions: Vec::new(),
         operations: Vec::new(),
         problems: Vec::new(),
+        notes: Vec::new(),
     }
 }
 
@@ -188,7 +190,9 @@ impl Known {
                 self.mirrored
                     .retain(|name, _| topology.queues.contains_key(name));
                 self.problems.retain(|source, _| match source {
-                    Source::Mirror(name) => topology.dead_letter_queue(name).is_some(),
+                    Source::Mirror(name) => topology
+                        .dead_letter_queue(name)
+                        .is_some_and(|queue| untouchable(queue).is_none()),
                     _ => true,
                 });
                 self.topology = topology;
@@ -255,8 +259,23 @@ impl Known {
                 .collect(),
             operations: self.operations.clone(),
             problems: self.problems.values().cloned().collect(),
+            notes: self.notes(),
             ..self.beginning.clone()
         }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let queues = self.topology.queues.values();
+        queues
+            .filter(|queue| self.topology.role(queue) == QueueRole::DeadLetter)
+            .filter_map(|queue| {
+                let why = untouchable(queue)?;
+                Some(format!(
+                    "the failed events in {} are not shown: {why}",
+                    queue.name
+                ))
+            })
+            .collect()
     }
 
     fn queue(&self, facts: &QueueFacts) -> Queue {
@@ -316,6 +335,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use patterns_core::health::{self, Health};
     use patterns_core::operation::{Burst, LatencyMs, OperationState};
     use patterns_core::problem::ProblemKind;
 
@@ -366,6 +386,23 @@ mod tests {
         let notify = snapshot.function("notify").unwrap();
         assert_eq!(notify.dead_letter_queue.as_deref(), Some("dlq"));
         assert_eq!(notify.as_of, None);
+    }
+
+    #[test]
+    fn a_queue_that_is_not_looked_at_is_no_problem() {
+        let mut known = known();
+        let snapshot = known.snapshot(Timestamp::UNIX_EPOCH);
+        assert_eq!(snapshot.notes, Vec::<String>::new());
+        let mut fifo = queue("dlq.fifo", None);
+        fifo.fifo = true;
+        known.fold(Reading::Topology(Arc::new(topology(
+            [queue("orders.fifo", Some("dlq.fifo")), fifo],
+            [],
+        ))));
+        let snapshot = known.snapshot(Timestamp::UNIX_EPOCH);
+        assert_eq!(snapshot.notes.len(), 1);
+        assert!(snapshot.notes[0].contains("dlq.fifo"));
+        assert_eq!(health::of_snapshot(&snapshot), Health::Ok);
     }
 
     #[test]

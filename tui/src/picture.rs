@@ -76,6 +76,23 @@ fn overview_with_problems_and_old_figures() {
 }
 
 #[test]
+fn overview_with_a_problem_and_a_note() {
+    let mut model = sample::live();
+    let mut snapshot = sample::snapshot();
+    snapshot
+        .notes
+        .push("the failed events in orders-dlq.fifo are not shown: it is a FIFO queue".to_owned());
+    snapshot.problems.push(Problem::new(
+        ProblemKind::Upstream,
+        "cannot read the queue payments",
+        "AccessDenied",
+        "allow sqs:GetQueueAttributes in the IAM policy of the daemon's credentials",
+    ));
+    update(&mut model, Message::Snapshot(Box::new(snapshot)));
+    insta::assert_snapshot!("overview-note", picture(&mut model, 120, 30));
+}
+
+#[test]
 fn failed_events() {
     insta::assert_snapshot!("failed-140x24", picture(&mut on_failed(), 140, 24));
     insta::assert_snapshot!("failed-80x16", picture(&mut on_failed(), 80, 16));

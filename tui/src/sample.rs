@@ -129,6 +129,7 @@ pub fn snapshot() -> Snapshot {
         functions,
         operations: vec![Operation::Burst(burst()), Operation::Redrive(redrive())],
         problems: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

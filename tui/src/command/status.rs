@@ -52,6 +52,7 @@ fn tables(snapshot: &Snapshot, health: &Health) -> String {
         .map(|problem| ("problem", problem.to_string()))
         .collect();
     facts.extend(problems);
+    facts.extend(snapshot.notes.iter().map(|note| ("note", note.clone())));
     let mut out = print::facts(&facts);
     out.push('\n');
     let queues: Vec<_> = snapshot

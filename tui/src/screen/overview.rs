@@ -45,7 +45,7 @@ const FUNCTIONS: [Column; 9] = [
 /// At most this many operations are in the strip; all of them are on screen 4.
 const STRIP_MAX: usize = 3;
 
-/// At most this many lines of problems.
+/// At most this many lines of problems and notes.
 const PROBLEM_LINES_MAX: usize = 6;
 
 /// Draws the screen; the rows of one page.
@@ -116,6 +116,14 @@ fn problems(snapshot: &Snapshot, theme: Theme, width: usize) -> Vec<Line<'static
             fill(&text, width)
                 .into_iter()
                 .map(|row| Line::styled(row, theme.bad())),
+        );
+    }
+    // Behind the problems, and where there are too many lines they give way first.
+    for note in &snapshot.notes {
+        lines.extend(
+            fill(&format!("· {note}"), width)
+                .into_iter()
+                .map(|row| Line::styled(row, theme.muted())),
         );
     }
     lines.truncate(PROBLEM_LINES_MAX);
