@@ -11,30 +11,51 @@ use super::environment::Reply;
 use crate::account;
 use crate::sqs::{MessageAttribute, Received};
 
-/// The event for `messages` of the queue `queue_arn`.
-pub fn event(queue_arn: &str, messages: &[Received]) -> Bytes {
-    let records: Vec<Value> = messages
+/// A batch is cut at the payload limit of a synchronous invocation, 6 MB (AWS Lambda API reference, `CreateEventSourceMapping`,
+/// `BatchSize`).
+pub const MAX_BYTES: usize = 6 * 1024 * 1024;
+
+/// The event for the first of `messages` of the queue `queue_arn`, and how many it holds: as many as fit, and at least one.
+pub fn event(queue_arn: &str, messages: &[Received]) -> (Bytes, usize) {
+    event_within(MAX_BYTES, queue_arn, messages)
+}
+
+fn event_within(limit: usize, queue_arn: &str, messages: &[Received]) -> (Bytes, usize) {
+    let mut event = String::from("{\"Records\":[");
+    let mut count = 0;
+    for message in messages {
+        let record = record(queue_arn, message).to_string();
+        // With a comma before it and the end after it.
+        if count > 0 && event.len() + record.len() + 3 > limit {
+            break;
+        }
+        if count > 0 {
+            event.push(',');
+        }
+        event.push_str(&record);
+        count += 1;
+    }
+    event.push_str("]}");
+    (Bytes::from(event), count)
+}
+
+fn record(queue_arn: &str, message: &Received) -> Value {
+    let attributes: Map<String, Value> = message
+        .message_attributes
         .iter()
-        .map(|message| {
-            let attributes: Map<String, Value> = message
-                .message_attributes
-                .iter()
-                .map(|(name, attribute)| (name.clone(), attribute_view(attribute)))
-                .collect();
-            json!({
-                "messageId": message.message_id,
-                "receiptHandle": message.receipt_handle,
-                "body": message.body,
-                "attributes": message.attributes,
-                "messageAttributes": attributes,
-                "md5OfBody": message.md5_of_body,
-                "eventSource": "aws:sqs",
-                "eventSourceARN": queue_arn,
-                "awsRegion": account::REGION,
-            })
-        })
+        .map(|(name, attribute)| (name.clone(), attribute_view(attribute)))
         .collect();
-    Bytes::from(json!({"Records": records}).to_string())
+    json!({
+        "messageId": message.message_id,
+        "receiptHandle": message.receipt_handle,
+        "body": message.body,
+        "attributes": message.attributes,
+        "messageAttributes": attributes,
+        "md5OfBody": message.md5_of_body,
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn,
+        "awsRegion": account::REGION,
+    })
 }
 
 fn attribute_view(attribute: &MessageAttribute) -> Value {
@@ -147,7 +168,8 @@ mod tests {
 
     #[test]
     fn the_event_has_the_shape_that_functions_on_aws_get() {
-        let event: Value = serde_json::from_slice(&event("arn:q", &[message("a")])).unwrap();
+        let (event, _) = event("arn:q", &[message("a")]);
+        let event: Value = serde_json::from_slice(&event).unwrap();
         assert_eq!(
             event,
             json!({"Records": [{
@@ -165,6 +187,21 @@ mod tests {
                 "awsRegion": "us-east-1",
             }]})
         );
+    }
+
+    #[test]
+    fn a_batch_is_cut_at_the_limit_and_holds_at_least_one() {
+        let messages = [message("a"), message("b"), message("c")];
+        let (two, _) = event("arn:q", &messages[..2]);
+        let cut = |limit: usize| {
+            let (event, count) = event_within(limit, "arn:q", &messages);
+            let event: Value = serde_json::from_slice(&event).unwrap();
+            assert_eq!(event["Records"].as_array().unwrap().len(), count);
+            count
+        };
+        assert_eq!(cut(two.len()), 2);
+        assert_eq!(cut(two.len() - 1), 1);
+        assert_eq!(cut(1), 1);
     }
 
     #[test]

@@ -119,7 +119,11 @@ pub fn unpack(zip: &[u8], parent: &Path) -> Result<Code, AwsError> {
             "the zip has no file `bootstrap` at its top, which a provided.al2 or provided.al2023 function runs",
         ));
     }
-    make_executable(&program)?;
+    if !is_program(&program) {
+        tracing::warn!(
+            "`bootstrap` is not executable in its zip, so its function cannot start: give it the mode 755 (Python's `zipfile` gives 600)"
+        );
+    }
     Ok(Code::Zip {
         folder: Arc::new(folder),
         size: zip.len() as u64,
@@ -127,22 +131,8 @@ pub fn unpack(zip: &[u8], parent: &Path) -> Result<Code, AwsError> {
     })
 }
 
-/// Python's `zipfile` and others make files that nobody may run. AWS takes such a zip and fails each invocation; here it runs, and a
-/// warning says what would happen there.
-fn make_executable(program: &Path) -> Result<(), AwsError> {
-    if is_program(program) {
-        return Ok(());
-    }
-    tracing::warn!(
-        "`bootstrap` is not executable in its zip: on AWS its function would not start; give it the mode 755"
-    );
-    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).map_err(|error| {
-        let message = format!("cannot make {} executable: {error}", program.display());
-        AwsError::new(500, "ServiceException", message)
-    })
-}
-
-fn is_program(path: &Path) -> bool {
+/// Whether `path` is a file that may be run.
+pub fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
@@ -252,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bootstrap_that_nobody_may_run_is_made_executable() {
+    fn a_bootstrap_that_nobody_may_run_stays_so() {
         let dir = tempfile::tempdir().unwrap();
         let zip = zip_of(&[("bootstrap", 0o600, b"#!/bin/sh\n")]);
         let Code::Zip { folder, .. } = unpack(&zip, dir.path()).unwrap() else {
             panic!("a zip was unpacked")
         };
-        assert!(is_program(&folder.path().join("bootstrap")));
+        assert!(!is_program(&folder.path().join("bootstrap")));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::LambdaParts;
+use super::code;
 use super::function::Configuration;
 use super::output::{Output, Pipes};
 use super::runtime_api::{Delivery, RuntimeApi, Signal, failure};
@@ -55,6 +57,7 @@ pub struct Gone;
 /// One process.
 pub struct Environment {
     configuration: Arc<Configuration>,
+    program: PathBuf,
     group: Group,
     api: RuntimeApi,
     output: Output,
@@ -110,6 +113,7 @@ impl Environment {
         }
         Ok(Self {
             configuration,
+            program: program.into(),
             group,
             api,
             output,
@@ -172,7 +176,11 @@ impl Environment {
                 Some(Signal::InitError(body)) => Err(Outcome::InitError(body)),
                 Some(Signal::Response(_) | Signal::Error(_)) | None => Err(Outcome::Timeout),
             },
-            status = self.group.wait() => Err(Outcome::Exit(status.ok())),
+            status = self.group.wait() => Err(if code::is_program(&self.program) {
+                Outcome::Exit(status.ok())
+            } else {
+                Outcome::NotExecutable
+            }),
             () = tokio::time::sleep_until(limit) => Err(Outcome::Timeout),
         }
     }
@@ -227,6 +235,17 @@ impl Environment {
                 self.output.line(&message);
                 (failure("Runtime.ExitError", &message), true, "error")
             }
+            Outcome::NotExecutable => {
+                let program = self.program.display();
+                let message =
+                    format!("RequestId: {id} Error: fork/exec {program}: permission denied");
+                self.output.line(&message);
+                (
+                    failure("Runtime.InvalidEntrypoint", &message),
+                    true,
+                    "error",
+                )
+            }
             Outcome::Timeout => {
                 let seconds = self.configuration.timeout.as_secs_f64();
                 let message = format!("Task timed out after {seconds:.2} seconds");
@@ -253,6 +272,8 @@ enum Outcome {
     Error(Bytes),
     InitError(Bytes),
     Exit(Option<ExitStatus>),
+    /// The program is not there, or nobody may run it.
+    NotExecutable,
     Timeout,
 }
 
@@ -270,7 +291,8 @@ fn describe(status: Option<ExitStatus>) -> String {
 }
 
 /// What the process finds in its environment (AWS Lambda developer guide, "Defined runtime environment variables").
-/// The function's own variables may replace the first four, which AWS does not reserve.
+/// The function's own variables may replace the first four, which AWS does not reserve. `AWS_EXECUTION_ENV` is not defined for
+/// provided.al2 and provided.al2023.
 fn variables(
     configuration: &Configuration,
     endpoint_url: &str,
@@ -295,10 +317,6 @@ fn variables(
     set("AWS_ACCESS_KEY_ID", "test");
     set("AWS_SECRET_ACCESS_KEY", "test");
     set("AWS_SESSION_TOKEN", "test");
-    set(
-        "AWS_EXECUTION_ENV",
-        &format!("AWS_Lambda_{}", configuration.runtime),
-    );
     set("AWS_LAMBDA_FUNCTION_NAME", &configuration.name);
     set("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST");
     set(

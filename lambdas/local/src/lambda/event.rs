@@ -171,8 +171,7 @@ impl Lambda {
         let message = Outgoing {
             body: record,
             attributes: BTreeMap::new(),
-            trace_header: None,
-            delay_seconds: None,
+            ..Outgoing::default()
         };
         self.inner.parts.sqs.send(target, message).map(drop)
     }

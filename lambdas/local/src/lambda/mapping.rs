@@ -7,7 +7,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::environment::Reply;
 use super::error::invalid_parameter;
+use super::filter::{Criteria, Filters};
+use super::turn::Turns;
 use crate::account;
 use crate::error::AwsError;
 
@@ -29,8 +32,12 @@ pub struct Settings {
     pub partial_failures: bool,
     /// Most batches at the same time.
     pub maximum_concurrency: Option<u32>,
+    /// Messages that do not match are deleted unseen.
+    pub filters: Filters,
     /// It takes messages.
     pub enabled: bool,
+    /// Who made the last change: the user, or Lambda because the function was deleted.
+    pub changed_by: ChangedBy,
     /// Seconds since 1970.
     pub last_modified: f64,
 }
@@ -39,8 +46,89 @@ pub struct Settings {
 pub struct Mapping {
     /// What it does.
     pub settings: Settings,
-    /// Stops its poller. Batches that are under way are finished.
+    /// Stops its poller. Batches that are under way are finished; one that is being collected goes back to the queue.
     pub stop: CancellationToken,
+    /// Its running batches, also those from before a change.
+    pub turns: Turns,
+    /// How its last batch ended.
+    pub last_result: LastResult,
+}
+
+/// `StateTransitionReason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangedBy {
+    /// A call of the API.
+    User,
+    /// The function was deleted.
+    Lambda,
+}
+
+/// `LastProcessingResult`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LastResult {
+    /// There was no batch yet.
+    Nothing,
+    /// The function answered.
+    Ok,
+    /// It failed or could not be called, or the queue gave nothing.
+    Problem(String),
+}
+
+impl LastResult {
+    /// What a function's answer to a batch means.
+    pub fn of(reply: &Reply) -> Self {
+        if reply.failed {
+            Self::Problem("Function call failed".to_owned())
+        } else {
+            Self::Ok
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Nothing => "No records processed".to_owned(),
+            Self::Ok => "OK".to_owned(),
+            Self::Problem(what) => format!("PROBLEM: {what}"),
+        }
+    }
+}
+
+impl Mapping {
+    /// A mapping that has done nothing yet.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            stop: CancellationToken::new(),
+            turns: Turns::new(),
+            last_result: LastResult::Nothing,
+        }
+    }
+
+    /// Stops the present poller and puts `settings` in place, for the next one.
+    pub fn change(&mut self, settings: Settings) {
+        self.stop.cancel();
+        self.stop = CancellationToken::new();
+        self.settings = settings;
+    }
+
+    /// Ends polling, because the function was deleted. It begins again when the mapping is enabled for a new function.
+    pub fn orphan(&mut self, now: f64) {
+        self.stop.cancel();
+        self.settings.enabled = false;
+        self.settings.changed_by = ChangedBy::Lambda;
+        self.settings.last_modified = now;
+        self.last_result = LastResult::Problem("Function not found".to_owned());
+    }
+
+    /// `EventSourceMappingConfiguration` of the AWS Lambda API reference, in `state`.
+    pub fn view(&self, uuid: &str, state: &str) -> Value {
+        let mut view = self.settings.view(uuid, state);
+        view.insert(
+            "LastProcessingResult".to_owned(),
+            json!(self.last_result.text()),
+        );
+        Value::Object(view)
+    }
 }
 
 /// The requests of Create and Update.
@@ -61,8 +149,8 @@ pub struct Changes {
     pub scaling_config: Option<ScalingConfig>,
     /// Takes messages; true at first.
     pub enabled: Option<bool>,
-    /// Refused: not offered here.
-    pub filter_criteria: Option<Value>,
+    /// Which messages the function gets; no filters remove the criteria.
+    pub filter_criteria: Option<Criteria>,
 }
 
 /// `ScalingConfig`.
@@ -98,7 +186,9 @@ impl Settings {
             window: Duration::ZERO,
             partial_failures: false,
             maximum_concurrency: None,
+            filters: Filters::default(),
             enabled: true,
+            changed_by: ChangedBy::User,
             last_modified: now,
         };
         blank.change(changes, now)
@@ -106,15 +196,8 @@ impl Settings {
 
     /// These settings with `changes`; what they do not name stays.
     pub fn change(mut self, changes: Changes, now: f64) -> Result<Self, AwsError> {
-        if changes.filter_criteria.is_some_and(|criteria| {
-            criteria
-                .get("Filters")
-                .and_then(Value::as_array)
-                .is_some_and(|filters| !filters.is_empty())
-        }) {
-            return Err(invalid_parameter(
-                "FilterCriteria is not offered here: the function gets every message",
-            ));
+        if let Some(criteria) = changes.filter_criteria {
+            self.filters = Filters::read(criteria)?;
         }
         if let Some(name) = changes.function_name {
             self.function = super::name::parse(&name)?;
@@ -151,6 +234,7 @@ impl Settings {
         if let Some(enabled) = changes.enabled {
             self.enabled = enabled;
         }
+        self.changed_by = ChangedBy::User;
         self.last_modified = now;
         self.check_batch()?;
         Ok(self)
@@ -178,8 +262,7 @@ impl Settings {
         Ok(())
     }
 
-    /// `EventSourceMappingConfiguration` of the AWS Lambda API reference, in `state`.
-    pub fn view(&self, uuid: &str, state: &str) -> Value {
+    fn view(&self, uuid: &str, state: &str) -> Map<String, Value> {
         let mut view = Map::new();
         let mut set = |name: &str, value: Value| {
             view.insert(name.to_owned(), value);
@@ -202,7 +285,11 @@ impl Settings {
         set("FunctionArn", json!(account::function_arn(&self.function)));
         set("LastModified", json!(self.last_modified));
         set("State", json!(state));
-        set("StateTransitionReason", json!("USER_INITIATED"));
+        let reason = match self.changed_by {
+            ChangedBy::User => "USER_INITIATED",
+            ChangedBy::Lambda => "LAMBDA_INITIATED",
+        };
+        set("StateTransitionReason", json!(reason));
         let types: &[&str] = if self.partial_failures {
             &["ReportBatchItemFailures"]
         } else {
@@ -212,7 +299,10 @@ impl Settings {
         if let Some(most) = self.maximum_concurrency {
             set("ScalingConfig", json!({"MaximumConcurrency": most}));
         }
-        Value::Object(view)
+        if !self.filters.is_empty() {
+            set("FilterCriteria", self.filters.view());
+        }
+        view
     }
 
     /// The state it is in when nothing is changing.

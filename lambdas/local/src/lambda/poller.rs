@@ -1,15 +1,15 @@
 //! Takes batches from a queue and gives them to a function
 //! (AWS Lambda developer guide, "Using Lambda with Amazon SQS", polling and scaling).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::environment::Invocation;
-use super::mapping::Settings;
+use super::mapping::{LastResult, Mapping, Settings};
 use super::{Lambda, batch};
 use crate::error::AwsError;
 use crate::sqs::Received;
@@ -23,88 +23,173 @@ const POLL: Duration = Duration::from_secs(20);
 /// Wait after a poll that failed, such as after the queue was deleted.
 const POLL_AGAIN: Duration = Duration::from_secs(5);
 
+/// What a poller works for: a mapping as it was when the poller began.
+struct Source {
+    uuid: String,
+    settings: Settings,
+}
+
 impl Lambda {
-    /// Polls for a mapping until `stop`. One poller is enough: it hands each batch to a task of its own.
-    pub(super) fn poll(&self, settings: Settings, stop: CancellationToken) {
+    /// Polls for `mapping` until it is stopped. One poller is enough: it hands each batch to a task of its own.
+    pub(super) fn poll(&self, uuid: &str, mapping: &Mapping) {
         let lambda = self.clone();
-        let most = settings
-            .maximum_concurrency
-            .unwrap_or(self.inner.parts.concurrency);
+        let (stop, turns) = (mapping.stop.clone(), mapping.turns.clone());
+        let source = Arc::new(Source {
+            uuid: uuid.to_owned(),
+            settings: mapping.settings.clone(),
+        });
+        let most = source.settings.maximum_concurrency;
+        let most = most.unwrap_or(self.inner.parts.concurrency);
         self.spawn(async move {
-            let settings = Arc::new(settings);
-            let slots = Arc::new(Semaphore::new(most as usize));
-            while let Some(Ok(slot)) = stop
-                .run_until_cancelled(slots.clone().acquire_owned())
-                .await
+            while !stop.is_cancelled()
+                && let Some(turn) = stop.run_until_cancelled(turns.take(most)).await
             {
-                let Some(collected) = stop.run_until_cancelled(lambda.collect(&settings)).await
-                else {
-                    break;
-                };
-                match collected {
+                match lambda.collect(&source.settings, &stop).await {
                     Ok(messages) if messages.is_empty() => {}
                     Ok(messages) => {
-                        let (lambda, settings) = (lambda.clone(), settings.clone());
+                        let (lambda, source) = (lambda.clone(), source.clone());
                         lambda.clone().spawn(async move {
-                            lambda.process(&settings, &messages).await;
-                            drop(slot);
+                            lambda.process(&source, messages).await;
+                            drop(turn);
                         });
                     }
                     Err(error) => {
-                        tracing::warn!(queue = settings.queue_arn, %error, "cannot take messages");
-                        lambda.inner.parts.clock.sleep(POLL_AGAIN).await;
+                        let queue = &source.settings.queue_arn;
+                        tracing::warn!(queue, %error, "cannot take messages");
+                        lambda.tell(&source, LastResult::Problem(error.message));
+                        let pause = lambda.inner.parts.clock.sleep(POLL_AGAIN);
+                        stop.run_until_cancelled(pause).await;
                     }
                 }
             }
         });
     }
 
-    /// The next batch: full, or what there was at the end of the window.
-    async fn collect(&self, settings: &Settings) -> Result<Vec<Received>, AwsError> {
+    /// The next batch: full in number or bytes, or what there was at the end of the window. Nothing when the mapping is stopped.
+    async fn collect(
+        &self,
+        settings: &Settings,
+        stop: &CancellationToken,
+    ) -> Result<Vec<Received>, AwsError> {
         let sqs = &self.inner.parts.sqs;
         let size = settings.batch_size as usize;
-        let first = size.min(RECEIVE_MAX);
-        let mut messages = sqs.receive(&settings.queue_arn, first, POLL).await?;
+        let receive = |most: usize, wait: Duration| {
+            let polled = sqs.receive(&settings.queue_arn, most.min(RECEIVE_MAX), wait);
+            stop.run_until_cancelled(polled)
+        };
+        let Some(first) = receive(size, POLL).await else {
+            return Ok(Vec::new());
+        };
+        let mut messages = first?;
         if messages.is_empty() {
             return Ok(messages);
         }
         let until = Instant::now() + settings.window;
-        while messages.len() < size {
+        let mut bytes: usize = messages.iter().map(|message| message.body.len()).sum();
+        while messages.len() < size && bytes < batch::MAX_BYTES {
             let wait = until.saturating_duration_since(Instant::now());
             if wait.is_zero() {
                 break;
             }
-            let more = (size - messages.len()).min(RECEIVE_MAX);
-            messages.extend(sqs.receive(&settings.queue_arn, more, wait).await?);
+            match receive(size - messages.len(), wait).await {
+                Some(Ok(more)) => {
+                    bytes += more.iter().map(|message| message.body.len()).sum::<usize>();
+                    messages.extend(more);
+                }
+                // What is here is worth delivering; the next poll tells what is wrong.
+                Some(Err(_)) => break,
+                None => {
+                    if let Err(error) = sqs.release(&settings.queue_arn, &handles(&messages)) {
+                        let queue = &settings.queue_arn;
+                        tracing::warn!(queue, %error, "collected messages stay hidden until their visibility timeout ends");
+                    }
+                    return Ok(Vec::new());
+                }
+            }
         }
         Ok(messages)
     }
 
-    /// Runs the function on a batch and deletes what it processed. The rest, and all of it when the function was throttled,
-    /// stays hidden until the queue's visibility timeout ends.
-    async fn process(&self, settings: &Settings, messages: &[Received]) {
+    /// Deletes the messages that the filters keep from the function, and runs it on the others, in as many batches as their size asks
+    /// for. Of a FIFO queue, messages behind one that failed in their group wait until they come again after it.
+    async fn process(&self, source: &Source, messages: Vec<Received>) {
+        let settings = &source.settings;
+        let (mut messages, unwanted): (Vec<_>, Vec<_>) = messages
+            .into_iter()
+            .partition(|message| settings.filters.pass(message));
+        self.delete(settings, &handles(&unwanted));
+        let fifo = super::is_fifo(&settings.queue_arn);
+        while !messages.is_empty() {
+            let (event, count) = batch::event(&settings.queue_arn, &messages);
+            let mut rest = messages.split_off(count);
+            let processed = self.hand_over(source, event, &messages).await;
+            self.delete(settings, &processed);
+            if fifo {
+                let failed: BTreeSet<_> = messages
+                    .iter()
+                    .filter(|message| !processed.contains(&message.receipt_handle))
+                    .filter_map(group)
+                    .collect();
+                rest.retain(|message| !group(message).is_some_and(|group| failed.contains(group)));
+            }
+            messages = rest;
+        }
+    }
+
+    /// Runs the function on a batch and answers the receipt handles of what it processed. The rest, and all of it when the function was
+    /// throttled, stays hidden until the queue's visibility timeout ends, and each such time counts as a receive.
+    async fn hand_over(
+        &self,
+        source: &Source,
+        event: bytes::Bytes,
+        messages: &[Received],
+    ) -> Vec<String> {
+        let settings = &source.settings;
         let invocation = Invocation {
             request_id: uuid::Uuid::new_v4().to_string(),
-            payload: batch::event(&settings.queue_arn, messages),
+            payload: event,
             trace_id: super::invoke::trace_id(self.inner.parts.clock.now().as_second()),
             client_context: None,
         };
-        let reply = match self.run(&settings.function, &invocation).await {
-            Ok(reply) => reply,
-            Err(error) => {
-                tracing::debug!(function = settings.function, %error, "a batch was not processed");
-                return;
+        match self.run(&settings.function, &invocation).await {
+            Ok(reply) => {
+                self.tell(source, LastResult::of(&reply));
+                handles(batch::processed(
+                    messages,
+                    &reply,
+                    settings.partial_failures,
+                ))
             }
-        };
-        let handles: Vec<String> = batch::processed(messages, &reply, settings.partial_failures)
-            .into_iter()
-            .map(|message| message.receipt_handle.clone())
-            .collect();
-        if handles.is_empty() {
-            return;
+            Err(error) => {
+                let function = &settings.function;
+                tracing::warn!(function, %error, messages = messages.len(), "a batch was not processed and comes again");
+                self.tell(source, LastResult::Problem(error.message));
+                Vec::new()
+            }
         }
-        if let Err(error) = self.inner.parts.sqs.delete(&settings.queue_arn, &handles) {
+    }
+
+    fn delete(&self, settings: &Settings, handles: &[String]) {
+        if let Err(error) = self.inner.parts.sqs.delete(&settings.queue_arn, handles) {
             tracing::warn!(queue = settings.queue_arn, %error, "processed messages will come again");
         }
     }
+
+    /// Remembers how the last batch ended, for `LastProcessingResult`.
+    fn tell(&self, source: &Source, result: LastResult) {
+        if let Some(mapping) = self.state().mappings.get_mut(&source.uuid) {
+            mapping.last_result = result;
+        }
+    }
+}
+
+fn handles<'a>(messages: impl IntoIterator<Item = &'a Received>) -> Vec<String> {
+    messages
+        .into_iter()
+        .map(|message| message.receipt_handle.clone())
+        .collect()
+}
+
+fn group(message: &Received) -> Option<&String> {
+    message.attributes.get("MessageGroupId")
 }

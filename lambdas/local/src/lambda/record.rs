@@ -114,8 +114,7 @@ pub fn dead_letter(finished: &Finished<'_>) -> Outgoing {
     Outgoing {
         body: String::from_utf8_lossy(finished.payload).into_owned(),
         attributes,
-        trace_header: None,
-        delay_seconds: None,
+        ..Outgoing::default()
     }
 }
 

@@ -13,8 +13,9 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{Lambda, concurrency::Limit, error, name, percent};
+use super::{Lambda, concurrency::Limit, error, name};
 use crate::error::AwsError;
+use crate::percent;
 
 /// What an operation answers: a status and a JSON document, or none.
 type Answer = Result<(StatusCode, Option<Value>), AwsError>;

@@ -34,6 +34,14 @@ impl Sqs {
             .iter()
             .try_for_each(|handle| self.delete_from(name, handle))
     }
+
+    /// Makes received messages visible again at once.
+    pub fn release(&self, queue_arn: &str, receipt_handles: &[String]) -> Result<(), AwsError> {
+        let name = known(queue_arn)?;
+        receipt_handles
+            .iter()
+            .try_for_each(|handle| self.change_in(name, handle, 0))
+    }
 }
 
 fn known(queue_arn: &str) -> Result<&str, AwsError> {

@@ -167,12 +167,18 @@ impl Lambda {
         ok(view)
     }
 
-    /// Event source mappings stay, as on AWS, and find no function.
+    /// Event source mappings stay, as on AWS (AWS Lambda API reference, `DeleteFunction`), but take no more messages.
     pub(super) fn delete_function(&self, name: &str) -> Answer {
-        let removed = self.state().functions.remove(name);
-        removed
-            .map(|_| (StatusCode::NO_CONTENT, None))
-            .ok_or_else(|| function_not_found(name))
+        let now = self.seconds();
+        let mut state = self.state();
+        let removed = state.functions.remove(name);
+        removed.ok_or_else(|| function_not_found(name))?;
+        for mapping in state.mappings.values_mut() {
+            if mapping.settings.function == name {
+                mapping.orphan(now);
+            }
+        }
+        Ok((StatusCode::NO_CONTENT, None))
     }
 
     pub(super) fn get_concurrency(&self, name: &str) -> Answer {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use super::{Answer, Call, ok, page};
 use crate::error::AwsError;
@@ -21,30 +20,24 @@ impl Lambda {
         let settings = Settings::create(changes, self.seconds())?;
         self.check(&settings)?;
         let uuid = uuid::Uuid::new_v4().to_string();
-        let view = settings.view(&uuid, "Creating");
-        let stop = CancellationToken::new();
-        {
-            let mut state = self.state();
-            let same = |mapping: &Mapping| {
-                mapping.settings.queue_arn == settings.queue_arn
-                    && mapping.settings.function == settings.function
-            };
-            if let Some((existing, _)) = state.mappings.iter().find(|(_, mapping)| same(mapping)) {
-                return Err(conflict(format!(
-                    "An event source mapping with SQS arn (\" {} \") and function (\" {} \") already exists. Please update or delete \
-                     the existing mapping with UUID {existing}",
-                    settings.queue_arn, settings.function
-                )));
-            }
-            let mapping = Mapping {
-                settings: settings.clone(),
-                stop: stop.clone(),
-            };
-            state.mappings.insert(uuid, mapping);
+        let mut state = self.state();
+        let same = |mapping: &Mapping| {
+            mapping.settings.queue_arn == settings.queue_arn
+                && mapping.settings.function == settings.function
+        };
+        if let Some((existing, _)) = state.mappings.iter().find(|(_, mapping)| same(mapping)) {
+            return Err(conflict(format!(
+                "An event source mapping with SQS arn (\" {} \") and function (\" {} \") already exists. Please update or delete \
+                 the existing mapping with UUID {existing}",
+                settings.queue_arn, settings.function
+            )));
         }
-        if settings.enabled {
-            self.poll(settings, stop);
+        let mapping = Mapping::new(settings);
+        if mapping.settings.enabled {
+            self.poll(&uuid, &mapping);
         }
+        let view = mapping.view(&uuid, "Creating");
+        state.mappings.insert(uuid, mapping);
         Ok(view)
     }
 
@@ -68,8 +61,8 @@ impl Lambda {
                         .is_none_or(|name| settings.function == *name)
             })
             .map(|(uuid, mapping)| {
-                let settings = &mapping.settings;
-                (uuid.clone(), settings.view(uuid, settings.state()))
+                let view = mapping.view(uuid, mapping.settings.state());
+                (uuid.clone(), view)
             });
         let (mappings, marker) = page(views, call, LIST_PAGE)?;
         ok(json!({"EventSourceMappings": mappings, "NextMarker": marker}))
@@ -78,7 +71,7 @@ impl Lambda {
     pub(super) fn get_mapping(&self, uuid: &str) -> Answer {
         let state = self.state();
         let mapping = state.mappings.get(uuid).ok_or_else(missing)?;
-        ok(mapping.settings.view(uuid, mapping.settings.state()))
+        ok(mapping.view(uuid, mapping.settings.state()))
     }
 
     pub(super) fn update_mapping(&self, uuid: &str, call: &Call<'_>) -> Answer {
@@ -94,28 +87,19 @@ impl Lambda {
         };
         let settings = before.change(changes, self.seconds())?;
         self.check(&settings)?;
-        let stop = CancellationToken::new();
-        {
-            let mut state = self.state();
-            let mapping = state.mappings.get_mut(uuid).ok_or_else(missing)?;
-            mapping.stop.cancel();
-            mapping.settings = settings.clone();
-            mapping.stop = stop.clone();
+        let mut state = self.state();
+        let mapping = state.mappings.get_mut(uuid).ok_or_else(missing)?;
+        mapping.change(settings);
+        if mapping.settings.enabled {
+            self.poll(uuid, mapping);
         }
-        let view = settings.view(uuid, "Updating");
-        if settings.enabled {
-            self.poll(settings, stop);
-        }
-        Ok((StatusCode::ACCEPTED, Some(view)))
+        Ok((StatusCode::ACCEPTED, Some(mapping.view(uuid, "Updating"))))
     }
 
     pub(super) fn delete_mapping(&self, uuid: &str) -> Answer {
         let mapping = self.state().mappings.remove(uuid).ok_or_else(missing)?;
         mapping.stop.cancel();
-        Ok((
-            StatusCode::ACCEPTED,
-            Some(mapping.settings.view(uuid, "Deleting")),
-        ))
+        Ok((StatusCode::ACCEPTED, Some(mapping.view(uuid, "Deleting"))))
     }
 
     /// Queue and function must exist and fit each other.
