@@ -15,6 +15,9 @@ use crate::command::Commands;
 const OPERATION: &str = "op-1";
 const DLQ: &str = "arn:aws:sqs:eu-west-1:123456789012:dlq";
 
+/// Of the body `{}`.
+const MD5: &str = "99914b932bd37a50b983c5e7c90ae93b";
+
 /// For what takes milliseconds.
 const LONG: Duration = Duration::from_secs(20);
 
@@ -197,4 +200,46 @@ async fn a_read_only_daemon_shows_the_past_and_continues_nothing() {
     }
     let waits = commands.engine.operation("op-2").await.unwrap();
     assert_eq!(waits.state, OperationState::Running);
+}
+
+#[tokio::test]
+async fn a_throttled_target_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let slow = Arc::new(AtomicBool::new(true));
+    let now_slow = slow.clone();
+    let sent = AtomicBool::new(false);
+    let aws = aws(move |operation, body| match operation {
+        "GetQueueAttributes"
+            if body["QueueUrl"] == queue("orders").url && now_slow.load(Ordering::SeqCst) =>
+        {
+            throttled()
+        }
+        "ReceiveMessage" if !sent.load(Ordering::SeqCst) => json!({"Messages": [
+            {"MessageId": "m", "ReceiptHandle": "h", "Body": "{}", "MD5OfBody": MD5}
+        ]})
+        .into(),
+        "SendMessageBatch" => {
+            sent.store(true, Ordering::SeqCst);
+            json!({
+                "Successful": [{"Id": "0", "MessageId": "new", "MD5OfMessageBody": MD5}],
+                "Failed": [],
+            })
+            .into()
+        }
+        "DeleteMessageBatch" => json!({"Successful": [{"Id": "0"}], "Failed": []}).into(),
+        _ => account(operation, body),
+    })
+    .await;
+    drop(unfinished(dir.path(), &aws).await);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    let mut snapshots = commands.state.snapshots();
+    let waits = snapshots.wait_for(|snapshot| {
+        matches!(snapshot.operation(OPERATION), Some(Operation::Redrive(redrive))
+            if redrive.error.as_ref().is_some_and(|why| why.contains("orders cannot be read")))
+    });
+    tokio::time::timeout(LONG, waits).await.unwrap().unwrap();
+    slow.store(false, Ordering::SeqCst);
+    shown(&commands, OPERATION, OperationState::Completed).await;
+    let redrive = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!((redrive.sent, redrive.deleted, redrive.skipped), (1, 1, 0));
 }
