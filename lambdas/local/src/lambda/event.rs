@@ -13,6 +13,9 @@ use super::{Lambda, error};
 use crate::error::AwsError;
 use crate::sqs::Outgoing;
 
+/// Payload of an event (AWS Lambda developer guide, "Lambda quotas": 1 MB).
+pub(super) const MAX_EVENT_BYTES: usize = 1_048_576;
+
 /// Where an event's end is told.
 #[derive(Default)]
 struct Targets {
@@ -157,8 +160,20 @@ impl Lambda {
 
     fn deliver(&self, target: &str, finished: &Finished<'_>) -> Result<(), AwsError> {
         let now = self.inner.parts.clock.now();
-        let record = record::destination(finished, now).map_err(|e| error::not_json(&e))?;
-        if target.starts_with("arn:aws:lambda:") {
+        let sqs = &self.inner.parts.sqs;
+        let to_function = target.starts_with("arn:aws:lambda:");
+        let limit = if to_function {
+            MAX_EVENT_BYTES
+        } else {
+            // A queue's own limit can be lower than that of SQS.
+            let attributes = sqs.attributes(target)?;
+            let limit = attributes.get("MaximumMessageSize");
+            limit
+                .and_then(|bytes| bytes.parse().ok())
+                .unwrap_or(usize::MAX)
+        };
+        let record = record::destination(finished, now, limit).map_err(|e| error::not_json(&e))?;
+        if to_function {
             let function = super::name::parse(target)?;
             let invocation = Invocation {
                 request_id: uuid::Uuid::new_v4().to_string(),
@@ -173,6 +188,6 @@ impl Lambda {
             attributes: BTreeMap::new(),
             ..Outgoing::default()
         };
-        self.inner.parts.sqs.send(target, message).map(drop)
+        sqs.send(target, message).map(drop)
     }
 }

@@ -39,7 +39,8 @@ struct Record<'a> {
     version: &'static str,
     timestamp: String,
     request_context: RequestContext<'a>,
-    request_payload: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_payload: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_context: Option<ResponseContext>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,10 +65,15 @@ struct ResponseContext {
     function_error: Option<&'static str>,
 }
 
-/// The record a destination gets.
-pub fn destination(finished: &Finished<'_>, now: Timestamp) -> serde_json::Result<String> {
+/// The record a destination gets. If it would have more than `limit` bytes it comes without both payloads, so that nothing of it can be
+/// invoked again: so AWS documents it of SNS (AWS Lambda API reference, `OnFailure`), and of SQS it documents nothing.
+pub fn destination(
+    finished: &Finished<'_>,
+    now: Timestamp,
+    limit: usize,
+) -> serde_json::Result<String> {
     let reply = finished.reply;
-    serde_json::to_string(&Record {
+    let mut record = Record {
         version: "1.0",
         timestamp: format!("{now:.3}"),
         request_context: RequestContext {
@@ -76,14 +82,21 @@ pub fn destination(finished: &Finished<'_>, now: Timestamp) -> serde_json::Resul
             condition: finished.condition.as_str(),
             approximate_invoke_count: finished.attempts,
         },
-        request_payload: raw(finished.payload)?,
+        request_payload: Some(raw(finished.payload)?),
         response_context: reply.map(|reply| ResponseContext {
             status_code: 200,
             executed_version: "$LATEST",
             function_error: reply.failed.then_some("Unhandled"),
         }),
         response_payload: reply.map(|reply| raw(&reply.payload)).transpose()?,
-    })
+    };
+    let whole = serde_json::to_string(&record)?;
+    if whole.len() <= limit {
+        return Ok(whole);
+    }
+    record.request_payload = None;
+    record.response_payload = None;
+    serde_json::to_string(&record)
 }
 
 /// The message a dead-letter queue gets: the event itself, and what went wrong in attributes.
@@ -175,7 +188,12 @@ mod tests {
     fn a_record_is_complete_and_keeps_the_payload_to_the_letter() {
         let payload = Bytes::from(r#"{"z":1.0,"a":12345678901234567890123}"#);
         let reply = reply(r#"{"errorType":"E","errorMessage":"m"}"#, true);
-        let text = destination(&finished(&payload, Some(&reply)), Timestamp::UNIX_EPOCH).unwrap();
+        let text = destination(
+            &finished(&payload, Some(&reply)),
+            Timestamp::UNIX_EPOCH,
+            usize::MAX,
+        )
+        .unwrap();
         assert!(
             text.contains(r#""requestPayload":{"z":1.0,"a":12345678901234567890123}"#),
             "{text}"
@@ -203,10 +221,33 @@ mod tests {
     fn a_success_names_no_error_and_an_event_that_never_ran_no_response() {
         let payload = Bytes::from("{}");
         let done = reply("\"ok\"", false);
-        let text = destination(&finished(&payload, Some(&done)), Timestamp::UNIX_EPOCH).unwrap();
+        let text = destination(
+            &finished(&payload, Some(&done)),
+            Timestamp::UNIX_EPOCH,
+            usize::MAX,
+        )
+        .unwrap();
         assert!(!text.contains("functionError"), "{text}");
-        let text = destination(&finished(&payload, None), Timestamp::UNIX_EPOCH).unwrap();
+        let text =
+            destination(&finished(&payload, None), Timestamp::UNIX_EPOCH, usize::MAX).unwrap();
         assert!(!text.contains("response"), "{text}");
+    }
+
+    #[test]
+    fn a_record_over_the_limit_loses_both_payloads_and_nothing_else() {
+        let payload = Bytes::from(format!("\"{}\"", "x".repeat(1000)));
+        let reply = reply("\"y\"", true);
+        let finished = finished(&payload, Some(&reply));
+        let record = |limit| -> Value {
+            let text = destination(&finished, Timestamp::UNIX_EPOCH, limit).unwrap();
+            serde_json::from_str(&text).unwrap()
+        };
+        let mut whole = record(usize::MAX);
+        let cut = record(1000);
+        let fields = whole.as_object_mut().unwrap();
+        assert!(fields.remove("requestPayload").is_some());
+        assert_eq!(fields.remove("responsePayload"), Some(json!("y")));
+        assert_eq!(cut, whole);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Lambda's REST API: which operation a request asks for, and how answers and errors look
 //! (AWS Lambda API reference; the dates in the paths are the operations' versions).
 
+mod account_settings;
 mod event_configs;
 mod functions;
 mod invocations;
@@ -124,6 +125,7 @@ impl Lambda {
             (method, [_, "functions", given, "event-invoke-config"]) => {
                 self.event_config(method, &named(given, &call)?, &call)
             }
+            ("GET", [_, "account-settings"]) => self.account_settings(),
             ("POST", [_, "event-source-mappings"]) => self.create_mapping(&call),
             ("GET", [_, "event-source-mappings"]) => self.list_mappings(&call),
             ("GET", [_, "event-source-mappings", uuid]) => self.get_mapping(uuid),

@@ -19,6 +19,10 @@ use crate::lambda::{Lambda, name};
 /// `ListFunctions` answers so many at once unless asked for fewer (AWS Lambda API reference).
 const LIST_PAGE: usize = 50;
 
+/// What functions reserve must leave so much of the account's concurrency (AWS Lambda developer guide, "Configuring reserved
+/// concurrency"). An account that has no more than that, as it is usual here, may reserve all: on AWS it could reserve nothing.
+const UNRESERVED_MINIMUM: u32 = 100;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Create {
@@ -88,10 +92,16 @@ impl Lambda {
             .filter_map(|(_, function)| function.reserved_concurrency)
             .sum();
         let function = state.function_mut(name)?;
-        if others.saturating_add(concurrency) > total {
+        let kept = if total > UNRESERVED_MINIMUM {
+            UNRESERVED_MINIMUM
+        } else {
+            0
+        };
+        if concurrency > 0 && others.saturating_add(concurrency) > total - kept {
             return Err(invalid_parameter(format!(
-                "ReservedConcurrentExecutions is {concurrency}, but other functions reserve {others} of the account's {total}: \
-                 start the emulator with a higher `--concurrency`"
+                "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum \
+                 value of [{kept}]. (The account has {total}, of which other functions reserve {others}: start the emulator with a higher \
+                 `--concurrency`.)"
             )));
         }
         function.reserved_concurrency = Some(concurrency);

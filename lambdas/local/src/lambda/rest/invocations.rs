@@ -9,13 +9,11 @@ use super::{Call, named};
 use crate::error::AwsError;
 use crate::lambda::environment::Invocation;
 use crate::lambda::error::{invalid_parameter, too_large};
+use crate::lambda::event::MAX_EVENT_BYTES;
 use crate::lambda::{Lambda, invoke};
 
 /// Payload of a synchronous invocation (AWS Lambda developer guide, "Lambda quotas": 6 MB).
 const MAX_SYNCHRONOUS_BYTES: usize = 6_291_456;
-
-/// Payload of an event (same page: 1 MB).
-const MAX_EVENT_BYTES: usize = 1_048_576;
 
 impl Lambda {
     pub(super) async fn invocation(
