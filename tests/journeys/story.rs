@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::dashboard::Dashboard;
-use crate::world::{World, eventually, find, signal};
+use crate::world::{World, eventually, find, in_time, signal};
 
 const HANDOFF_FAILURES: &str = "internal-handoff-failures";
 const HANDOFF_CONSUMER: &str = "internal-handoff-send-notification";
@@ -118,11 +118,16 @@ async fn failed_events_come_back_with_one_key() {
     for queue in [QUEUE_FAILURES, HANDOFF_FAILURES] {
         on_overview_row(&mut dashboard, queue, "r", "Redrive").await;
     }
-    eventually("both dead-letter queues are empty", async || {
+    let emptied = in_time(async || {
         (world.depth(QUEUE_FAILURES) == Some(0) && world.depth(HANDOFF_FAILURES) == Some(0))
             .then_some(())
-    })
-    .await;
+    });
+    assert!(
+        emptied.await.is_some(),
+        "both dead-letter queues are to be empty:\n{}\n{}",
+        world.status(),
+        dashboard.text()
+    );
     for pattern in ["internal-handoff", "queue-leveling"] {
         eventually("everything is delivered", async || {
             world
@@ -149,10 +154,11 @@ async fn failed_events_come_back_with_one_key() {
     dashboard.wait_for("by CloudWatch").await;
     dashboard.press("q");
     assert!(dashboard.ended().await.success());
-    assert!(
-        !dashboard.in_alternate_screen(),
-        "the terminal is given back"
-    );
+    dashboard
+        .wait_until("the terminal given back", |_| {
+            !dashboard.in_alternate_screen()
+        })
+        .await;
     assert!(world.stop().success());
     let accounted: Vec<_> = operations
         .as_array()
@@ -334,7 +340,9 @@ async fn on_overview_row(dashboard: &mut Dashboard, name: &str, key: &str, verb:
     dashboard.press("1g");
     dashboard
         .wait_until("the overview with the cursor on its first row", |text| {
+            // A frame arrives in parts, from the top: below, the last proposal may still stand.
             text.contains("by CloudWatch")
+                && !text.contains("Enter do it")
                 && text
                     .lines()
                     .any(|line| line.starts_with('▸') && line.contains(HANDOFF_FAILURES))
