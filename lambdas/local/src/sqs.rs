@@ -1,4 +1,4 @@
-//! SQS: standard queues behind the AWS JSON 1.0 protocol ("Amazon SQS API Reference").
+//! SQS: standard and FIFO queues behind the AWS JSON 1.0 protocol ("Amazon SQS API Reference").
 //!
 //! A request goes through [`Sqs::handle`], which picks the operation (`sqs/operations.rs`); the operations check their input
 //! and work on queues, each a pure state machine (`sqs/queue.rs`). The other services of the emulator use the methods
@@ -8,6 +8,7 @@ mod attributes;
 mod digest;
 mod direct;
 mod message;
+mod moves;
 mod operations;
 mod queue;
 mod queues;
@@ -29,13 +30,16 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use self::message::{MessageAttribute, Outgoing, Received};
-use self::{queue::Queue, settings::Settings};
+use self::{moves::Tasks, queue::Queue, settings::Settings};
 use crate::{
     account::{ACCOUNT_ID, queue_arn},
     clock::Clock,
     cloudwatch::Metrics,
     error::AwsError,
 };
+
+/// How long the name of a deleted queue cannot be used for another ("`DeleteQueue`").
+const NAME_IS_TAKEN_MS: i64 = 60_000;
 
 /// All queues of the account. Cheap to clone; clones are the same queues.
 #[derive(Clone)]
@@ -51,7 +55,19 @@ struct Shared {
     queues: Mutex<Queues>,
 }
 
-type Queues = BTreeMap<String, Hosted>;
+#[derive(Default)]
+struct Queues {
+    hosted: BTreeMap<String, Hosted>,
+    /// Names that cannot be taken again yet, with epoch milliseconds.
+    deleted_at: BTreeMap<String, i64>,
+}
+
+impl Queues {
+    fn forget_deleted(&mut self, now: i64) {
+        self.deleted_at
+            .retain(|_, deleted_at| now - *deleted_at < NAME_IS_TAKEN_MS);
+    }
+}
 
 /// A queue with what surrounds its state machine.
 struct Hosted {
@@ -66,6 +82,8 @@ struct Hosted {
     modified_at: i64,
     /// Epoch milliseconds of the last purge.
     purged_at: Option<i64>,
+    /// Tasks that move messages out of this queue.
+    moves: Tasks,
 }
 
 impl Hosted {
@@ -78,6 +96,7 @@ impl Hosted {
             created_at: now_seconds,
             modified_at: now_seconds,
             purged_at: None,
+            moves: Tasks::new(),
         }
     }
 }
@@ -91,7 +110,7 @@ impl Sqs {
                 clock,
                 metrics,
                 endpoint_url,
-                queues: Mutex::new(BTreeMap::new()),
+                queues: Mutex::default(),
             }),
         }
     }
@@ -101,6 +120,7 @@ impl Sqs {
         let now = self.now();
         let depths: Vec<_> = self
             .lock()
+            .hosted
             .iter_mut()
             .map(|(name, hosted)| (name.clone(), hosted.queue.depth(now)))
             .collect();
@@ -152,6 +172,7 @@ impl Sqs {
 /// The queue of that name, or the error SQS gives.
 fn find<'a>(queues: &'a mut Queues, name: &str) -> Result<&'a mut Hosted, AwsError> {
     queues
+        .hosted
         .get_mut(name)
         .ok_or_else(refusal::queue_does_not_exist)
 }

@@ -81,12 +81,16 @@ impl Sqs {
             .ok_or_else(|| refusal::missing("Attributes"))?;
         let now = self.now();
         let mut queues = self.lock();
-        let mut settings = find(&mut queues, name)?.queue.settings.clone();
+        let mut settings = find(&mut queues, name)?.queue.settings().clone();
         settings.change(&attributes)?;
-        check_target(&queues, name, &settings)?;
+        if attributes.contains_key("RedrivePolicy") {
+            check_target(&queues, name, &settings)?;
+        }
         let hosted = find(&mut queues, name)?;
-        hosted.queue.settings = settings;
+        hosted.queue.configure(now, settings);
         hosted.modified_at = now / 1000;
+        // A long poll may be sleeping towards the end of a delay that is another one now.
+        hosted.changed.notify_waiters();
         Ok(json!({}))
     }
 
@@ -101,7 +105,7 @@ impl Sqs {
             ..
         } = find(&mut queues, name)?;
         let depth = queue.depth(now);
-        let mut shown = queue.settings.shown();
+        let mut shown = queue.settings().shown();
         shown.extend(
             [
                 ("QueueArn", queue_arn(name)),

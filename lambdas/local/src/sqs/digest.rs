@@ -1,14 +1,25 @@
 //! The MD5 sums that the SDKs verify ("Amazon SQS message metadata: Calculating the MD5 message digest for message attributes").
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use md5::{Digest, Md5};
+use sha2::Sha256;
 
 use super::message::MessageAttribute;
 
 /// Hexadecimal MD5 of a body.
 pub(super) fn of_body(body: &str) -> String {
     format!("{:x}", Md5::digest(body.as_bytes()))
+}
+
+/// Hexadecimal SHA-256 of a body: what a FIFO queue with content-based deduplication takes for the deduplication id.
+pub(super) fn deduplication_id(body: &str) -> String {
+    let sum = <Sha256 as sha2::Digest>::digest(body.as_bytes());
+    sum.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Hexadecimal MD5 of attributes, sorted by name; none for none.
@@ -65,6 +76,10 @@ mod tests {
     #[test]
     fn sums_agree_with_hashlib() {
         assert_eq!(of_body("hello"), "5d41402abc4b2a76b9719d911017c592");
+        assert_eq!(
+            deduplication_id("hello"),
+            "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+        );
         let attributes = BTreeMap::from([
             ("Zeta".to_owned(), text("String", "é")),
             ("count".to_owned(), text("Number.int", "42")),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Outgoing, Received, Sqs, name_in_arn, refusal};
+use super::{Outgoing, Received, Sqs, name_in_arn, receive::Take, refusal};
 use crate::error::AwsError;
 
 impl Sqs {
@@ -24,7 +24,12 @@ impl Sqs {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Received>, AwsError> {
-        self.take(known(queue_arn)?, max, None, wait).await
+        let take = Take {
+            max,
+            visibility_seconds: None,
+            attempt: None,
+        };
+        self.take(known(queue_arn)?, take, wait).await
     }
 
     /// Deletes messages; old handles delete nothing and are no error.

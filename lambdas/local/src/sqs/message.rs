@@ -62,15 +62,33 @@ pub struct Received {
 }
 
 /// The part of a message that never changes. Shared, so that a receive does not copy bodies under the lock.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Content {
     pub message_id: String,
     pub body: String,
     pub md5_of_body: String,
     pub attributes: BTreeMap<String, MessageAttribute>,
     pub trace_header: Option<String>,
-    /// Epoch milliseconds of the original send; the move into a dead-letter queue keeps it.
+    /// Always present in FIFO queues; in standard ones the tenant that a message belongs to, if its sender named one.
+    pub group_id: Option<Arc<str>>,
+    /// Present in FIFO queues, and only there.
+    pub deduplication_id: Option<String>,
+    /// Epoch milliseconds of the original send; the move into a standard dead-letter queue keeps it.
     pub sent_at: i64,
+}
+
+/// What a sender is told. For a duplicate in a FIFO queue it is what the first message's sender was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Accepted {
+    pub message_id: String,
+    pub sequence_number: Option<String>,
+}
+
+/// How AWS writes the place of a message in a FIFO queue: 20 digits, increasing and not consecutive ("FIFO queue key terms").
+pub(super) fn sequence_number(sequence: u64) -> String {
+    const FIRST: u128 = 18_850_000_000_000_000_000;
+    const STEP: u128 = 256;
+    (FIRST + u128::from(sequence) * STEP).to_string()
 }
 
 /// One receive of one message.

@@ -30,6 +30,9 @@ impl Sqs {
             "DeleteMessageBatch" => self.delete_batch(parsed(input)?),
             "ChangeMessageVisibility" => self.change_one(&parsed(input)?),
             "ChangeMessageVisibilityBatch" => self.change_batch(parsed(input)?),
+            "StartMessageMoveTask" => self.start_move(parsed(input)?),
+            "ListMessageMoveTasks" => self.list_moves(&parsed(input)?),
+            "CancelMessageMoveTask" => self.cancel_move(&parsed(input)?),
             _ => Err(AwsError::new(
                 400,
                 "UnknownOperationException",

@@ -1,18 +1,26 @@
-//! One standard queue as a state machine: every operation takes the time and nothing here waits, locks or does I/O.
-//!
-//! Every message is in exactly one of three ordered sets (visible, delayed, in flight), so no operation walks the queue.
+//! One queue as a state machine: every operation takes the time and nothing here waits, locks or does I/O.
+
+mod arrive;
+mod attempt;
+mod groups;
+mod places;
+mod recent;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
+use self::{
+    places::{Place, Places},
+    recent::Recent,
+};
 use super::{
-    message::{Content, Dead, Delivery, Ticket},
+    message::{Accepted, Content, Dead, Delivery, Ticket},
     settings::Settings,
 };
 
-/// Messages in flight that a standard queue allows ("Amazon SQS standard queue quotas").
+/// Messages in flight that a queue allows ("Amazon SQS standard queue quotas" and "Amazon SQS FIFO queue quotas").
 const MAX_IN_FLIGHT: usize = 120_000;
 
 /// A message may stay in flight this long in total, however often its timeout is changed ("`ChangeMessageVisibility`").
@@ -20,14 +28,6 @@ const MAX_VISIBILITY_MS: i64 = 12 * 60 * 60 * 1000;
 
 /// After this many receives a message no longer counts for `ApproximateAgeOfOldestMessage` ("Available CloudWatch metrics for Amazon SQS").
 const RECEIVES_BEFORE_AGE_SKIPS: u32 = 3;
-
-/// Where a message is, with the key of its place in that set (epoch milliseconds).
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Visible { since: i64 },
-    Delayed { until: i64 },
-    InFlight { since: i64, until: i64 },
-}
 
 #[derive(Debug)]
 struct Held {
@@ -41,6 +41,21 @@ struct Held {
     first_received: Option<i64>,
     last_receive: u64,
     dead_letter_source: Option<String>,
+}
+
+impl Held {
+    fn delivery(&self, sequence: u64, now: i64) -> Delivery {
+        Delivery {
+            content: Arc::clone(&self.content),
+            ticket: Ticket {
+                sequence,
+                receive: self.last_receive,
+            },
+            receive_count: self.receive_count,
+            first_received: self.first_received.unwrap_or(now),
+            dead_letter_source: self.dead_letter_source.clone(),
+        }
+    }
 }
 
 /// How many messages are where.
@@ -78,18 +93,17 @@ pub(super) enum NotChanged {
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    pub settings: Settings,
+    settings: Settings,
     messages: BTreeMap<u64, Held>,
-    /// (visible since, sequence)
-    visible: BTreeSet<(i64, u64)>,
-    /// (visible from, sequence)
-    delayed: BTreeSet<(i64, u64)>,
-    /// (visible again from, sequence)
-    in_flight: BTreeSet<(i64, u64)>,
+    places: Places,
     /// (sent at, sequence): what expires next.
     by_age: BTreeSet<(i64, u64)>,
     /// Messages in order of arrival that were received fewer than three times.
     young: BTreeSet<u64>,
+    /// FIFO: what was accepted under a deduplication id, by it and, if the scope is the group, the group.
+    accepted: Recent<(Option<Arc<str>>, String), Accepted>,
+    /// FIFO: what a receive request attempt got, each with the end of its visibility timeout.
+    attempts: Recent<String, Vec<(Ticket, i64)>>,
     next_sequence: u64,
     next_receive: u64,
 }
@@ -97,62 +111,47 @@ pub(super) struct Queue {
 impl Queue {
     pub fn new(settings: Settings) -> Self {
         Self {
-            settings,
             messages: BTreeMap::new(),
-            visible: BTreeSet::new(),
-            delayed: BTreeSet::new(),
-            in_flight: BTreeSet::new(),
+            places: Places::new(settings.fifo.is_some()),
             by_age: BTreeSet::new(),
             young: BTreeSet::new(),
+            accepted: Recent::new(),
+            attempts: Recent::new(),
             next_sequence: 0,
             next_receive: 0,
+            settings,
         }
     }
 
-    /// Takes in a new message, after its own delay or the queue's.
-    pub fn send(&mut self, now: i64, content: Content, delay_seconds: Option<u32>) {
-        let delay = i64::from(delay_seconds.unwrap_or(self.settings.delay_seconds)) * 1000;
-        let place = if delay == 0 {
-            Place::Visible { since: now }
-        } else {
-            Place::Delayed { until: now + delay }
-        };
-        self.hold(Held {
-            content: Arc::new(content),
-            place,
-            arrived_at: now,
-            receive_count: 0,
-            receives_here: 0,
-            first_received: None,
-            last_receive: 0,
-            dead_letter_source: None,
-        });
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
-    /// Takes in what another queue's redrive policy moved here: id, enqueue time, attributes and receive count stay.
-    pub fn accept(&mut self, now: i64, dead: Dead, source_arn: &str) {
-        self.hold(Held {
-            content: dead.content,
-            place: Place::Visible { since: now },
-            arrived_at: now,
-            receive_count: dead.receive_count,
-            receives_here: 0,
-            first_received: dead.first_received,
-            last_receive: 0,
-            dead_letter_source: Some(source_arn.to_owned()),
-        });
+    /// Takes new settings. In a FIFO queue another delay holds for the messages that are there too ("Amazon SQS delay queues").
+    pub fn configure(&mut self, now: i64, settings: Settings) {
+        self.advance(now);
+        let delay = i64::from(settings.delay_seconds) * 1000;
+        let retroactive =
+            settings.fifo.is_some() && settings.delay_seconds != self.settings.delay_seconds;
+        self.settings = settings;
+        if !retroactive {
+            return;
+        }
+        let waiting = self
+            .messages
+            .iter()
+            .filter(|(_, held)| held.receives_here == 0);
+        let places: Vec<_> = waiting
+            .map(|(&sequence, held)| (sequence, Place::from(now, held.arrived_at + delay)))
+            .collect();
+        for (sequence, place) in places {
+            self.put(sequence, place);
+        }
     }
 
     /// Brings the sets up to `now`: delays and timeouts end, old messages expire. Returns how many expired.
     pub fn advance(&mut self, now: i64) -> usize {
-        while let Some(&(until, sequence)) = self.delayed.first()
-            && until <= now
-        {
-            self.put(sequence, Place::Visible { since: until });
-        }
-        while let Some(&(until, sequence)) = self.in_flight.first()
-            && until <= now
-        {
+        while let Some((until, sequence)) = self.places.ended(now) {
             self.put(sequence, Place::Visible { since: until });
         }
         let mut expired = 0;
@@ -181,31 +180,33 @@ impl Queue {
             _ => u32::MAX,
         };
         let mut taken = Taken::default();
+        let mut group: Option<Arc<str>> = None;
         while taken.deliveries.len() < max {
-            let Some(&(_, sequence)) = self.visible.first() else {
+            let Some(sequence) = self.places.next(group.as_deref()) else {
                 break;
             };
-            let exhausted = self
-                .messages
-                .get(&sequence)
-                .is_some_and(|held| held.receives_here >= limit);
-            if exhausted {
-                taken.dead.extend(self.remove(sequence).map(|held| Dead {
-                    content: held.content,
-                    receive_count: held.receive_count,
-                    first_received: held.first_received,
-                }));
+            let held = self.messages.get(&sequence);
+            if held.is_some_and(|held| held.receives_here >= limit) {
+                taken.dead.extend(self.take_out(sequence));
                 continue;
             }
-            if self.in_flight.len() >= MAX_IN_FLIGHT {
-                if taken.deliveries.is_empty() && taken.dead.is_empty() {
+            if self.places.in_flight() >= MAX_IN_FLIGHT {
+                // A FIFO queue returns no error at this limit ("`ReceiveMessage`").
+                if self.settings.fifo.is_none()
+                    && taken.deliveries.is_empty()
+                    && taken.dead.is_empty()
+                {
                     return Err(OverLimit);
                 }
                 break;
             }
             let until = now + i64::from(visibility_seconds) * 1000;
             self.put(sequence, Place::InFlight { since: now, until });
-            taken.deliveries.extend(self.count_receive(now, sequence));
+            let delivery = self.count_receive(now, sequence);
+            group = delivery
+                .as_ref()
+                .and_then(|delivery| delivery.content.group_id.clone());
+            taken.deliveries.extend(delivery);
         }
         Ok(taken)
     }
@@ -217,6 +218,14 @@ impl Queue {
             .get(&ticket.sequence)
             .is_some_and(|held| held.last_receive == ticket.receive);
         current && self.remove(ticket.sequence).is_some()
+    }
+
+    /// Whether the receive that the ticket stands for no longer holds its message, which is still here.
+    pub fn has_expired(&mut self, now: i64, ticket: Ticket) -> bool {
+        self.advance(now);
+        self.messages.get(&ticket.sequence).is_some_and(|held| {
+            held.last_receive != ticket.receive || !matches!(held.place, Place::InFlight { .. })
+        })
     }
 
     /// Makes a message in flight visible `seconds` from now.
@@ -252,9 +261,7 @@ impl Queue {
     pub fn purge(&mut self) -> usize {
         let count = self.messages.len();
         self.messages.clear();
-        self.visible.clear();
-        self.delayed.clear();
-        self.in_flight.clear();
+        self.places.clear();
         self.by_age.clear();
         self.young.clear();
         count
@@ -267,18 +274,16 @@ impl Queue {
             .first()
             .and_then(|sequence| self.messages.get(sequence));
         Depth {
-            visible: self.visible.len(),
-            delayed: self.delayed.len(),
-            in_flight: self.in_flight.len(),
+            visible: self.places.visible(),
+            delayed: self.places.delayed(),
+            in_flight: self.places.in_flight(),
             oldest_age_ms: oldest.map(|held| now - held.arrived_at),
         }
     }
 
     /// When the next message becomes visible by itself (epoch milliseconds).
     pub fn next_change(&self) -> Option<i64> {
-        let delayed = self.delayed.first().map(|&(until, _)| until);
-        let in_flight = self.in_flight.first().map(|&(until, _)| until);
-        delayed.into_iter().chain(in_flight).min()
+        self.places.next_change()
     }
 
     fn hold(&mut self, held: Held) {
@@ -286,25 +291,44 @@ impl Queue {
         self.next_sequence += 1;
         self.by_age.insert((held.content.sent_at, sequence));
         self.young.insert(sequence);
-        let place = held.place;
+        self.places
+            .enter(sequence, held.place, held.content.group_id.as_ref());
         self.messages.insert(sequence, held);
-        self.enter(sequence, place);
     }
 
     fn put(&mut self, sequence: u64, place: Place) {
         if let Some(held) = self.messages.get_mut(&sequence) {
             let old = std::mem::replace(&mut held.place, place);
-            self.leave(sequence, old);
-            self.enter(sequence, place);
+            let group = held.content.group_id.as_ref();
+            self.places.leave(sequence, old, group);
+            self.places.enter(sequence, place, group);
         }
     }
 
     fn remove(&mut self, sequence: u64) -> Option<Held> {
         let held = self.messages.remove(&sequence)?;
-        self.leave(sequence, held.place);
+        self.places
+            .leave(sequence, held.place, held.content.group_id.as_ref());
         self.by_age.remove(&(held.content.sent_at, sequence));
         self.young.remove(&sequence);
         Some(held)
+    }
+
+    /// The oldest message that can be received, and the queue whose redrive policy moved it here.
+    pub fn next_to_move(&mut self, now: i64) -> Option<(u64, Option<String>)> {
+        self.advance(now);
+        let sequence = self.places.next(None)?;
+        let source = self.messages.get(&sequence)?.dead_letter_source.clone();
+        Some((sequence, source))
+    }
+
+    /// Takes a message away without a receive.
+    pub fn take_out(&mut self, sequence: u64) -> Option<Dead> {
+        self.remove(sequence).map(|held| Dead {
+            content: held.content,
+            receive_count: held.receive_count,
+            first_received: held.first_received,
+        })
     }
 
     fn count_receive(&mut self, now: i64, sequence: u64) -> Option<Delivery> {
@@ -313,35 +337,11 @@ impl Queue {
         held.last_receive = self.next_receive;
         held.receive_count += 1;
         held.receives_here += 1;
+        held.first_received.get_or_insert(now);
         if held.receives_here >= RECEIVES_BEFORE_AGE_SKIPS {
             self.young.remove(&sequence);
         }
-        Some(Delivery {
-            content: Arc::clone(&held.content),
-            ticket: Ticket {
-                sequence,
-                receive: held.last_receive,
-            },
-            receive_count: held.receive_count,
-            first_received: *held.first_received.get_or_insert(now),
-            dead_letter_source: held.dead_letter_source.clone(),
-        })
-    }
-
-    fn enter(&mut self, sequence: u64, place: Place) {
-        match place {
-            Place::Visible { since } => self.visible.insert((since, sequence)),
-            Place::Delayed { until } => self.delayed.insert((until, sequence)),
-            Place::InFlight { until, .. } => self.in_flight.insert((until, sequence)),
-        };
-    }
-
-    fn leave(&mut self, sequence: u64, place: Place) {
-        match place {
-            Place::Visible { since } => self.visible.remove(&(since, sequence)),
-            Place::Delayed { until } => self.delayed.remove(&(until, sequence)),
-            Place::InFlight { until, .. } => self.in_flight.remove(&(until, sequence)),
-        };
+        Some(held.delivery(sequence, now))
     }
 }
 

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Hosted, Queues, Sqs, find, name_in_arn, operations::queue_name, refusal, settings::Settings,
+    Hosted, Queues, Sqs, find, name_in_arn, operations::queue_name, refusal,
+    refusal::invalid_value, settings::Settings,
 };
 use crate::{account::ACCOUNT_ID, account::queue_arn, error::AwsError};
 
@@ -66,13 +67,20 @@ impl Sqs {
         attributes: BTreeMap<String, String>,
         tags: BTreeMap<String, String>,
     ) -> Result<String, AwsError> {
-        check_name(name)?;
-        let mut settings = Settings::default();
+        let fifo = attributes
+            .get("FifoQueue")
+            .is_some_and(|value| value == "true");
+        check_name(name, fifo)?;
+        let mut settings = if fifo {
+            Settings::fifo()
+        } else {
+            Settings::default()
+        };
         settings.change(&attributes)?;
         let now = self.now();
         let mut queues = self.lock();
-        if let Some(existing) = queues.get(name) {
-            let (wanted, present) = (settings.shown(), existing.queue.settings.shown());
+        if let Some(existing) = queues.hosted.get(name) {
+            let (wanted, present) = (settings.shown(), existing.queue.settings().shown());
             let differing = attributes
                 .into_keys()
                 .find(|key| wanted.get(key) != present.get(key));
@@ -81,8 +89,14 @@ impl Sqs {
                 None => Ok(self.url(name)),
             };
         }
+        queues.forget_deleted(now);
+        if queues.deleted_at.contains_key(name) {
+            return Err(refusal::queue_deleted_recently());
+        }
         check_target(&queues, name, &settings)?;
-        queues.insert(name.to_owned(), Hosted::new(settings, tags, now / 1000));
+        queues
+            .hosted
+            .insert(name.to_owned(), Hosted::new(settings, tags, now / 1000));
         Ok(self.url(name))
     }
 
@@ -95,7 +109,7 @@ impl Sqs {
             .queue_owner
             .as_deref()
             .is_none_or(|owner| owner == ACCOUNT_ID);
-        if !ours || !self.lock().contains_key(name) {
+        if !ours || !self.lock().hosted.contains_key(name) {
             return Err(refusal::queue_does_not_exist());
         }
         Ok(json!({ "QueueUrl": self.url(name) }))
@@ -105,6 +119,7 @@ impl Sqs {
         let prefix = request.queue_name_prefix.clone().unwrap_or_default();
         let names = self
             .lock()
+            .hosted
             .keys()
             .filter(|name| name.starts_with(&prefix))
             .cloned()
@@ -119,17 +134,10 @@ impl Sqs {
         let names = {
             let mut queues = self.lock();
             find(&mut queues, &target)?;
-            let feeds = |hosted: &Hosted| {
-                hosted
-                    .queue
-                    .settings
-                    .redrive
-                    .as_ref()
-                    .is_some_and(|redrive| redrive.target_arn == target_arn)
-            };
             queues
+                .hosted
                 .iter()
-                .filter(|(_, hosted)| feeds(hosted))
+                .filter(|(_, hosted)| feeds(hosted, &target_arn))
                 .map(|(name, _)| name.clone())
                 .collect()
         };
@@ -167,10 +175,13 @@ impl Sqs {
 
     pub(super) fn delete_queue(&self, request: &OnQueue) -> Result<Value, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
-        let gone = self
-            .lock()
+        let now = self.now();
+        let mut queues = self.lock();
+        let gone = queues
+            .hosted
             .remove(name)
             .ok_or_else(refusal::queue_does_not_exist)?;
+        queues.deleted_at.insert(name.to_owned(), now);
         gone.changed.notify_waiters();
         Ok(json!({}))
     }
@@ -192,22 +203,31 @@ impl Sqs {
     }
 }
 
-fn check_name(name: &str) -> Result<(), AwsError> {
-    if name.strip_suffix(".fifo").is_some() {
-        return Err(refusal::unsupported(format!(
-            "Queue {name}: patterns-local offers standard queues only, not FIFO queues yet."
-        )));
-    }
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if name.is_empty() || name.len() > 80 || !name.bytes().all(allowed) {
-        return Err(refusal::invalid_value(
-            "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length",
-        ));
-    }
-    Ok(())
+/// Whether the queue's redrive policy names the queue `target_arn`.
+pub(super) fn feeds(hosted: &Hosted, target_arn: &str) -> bool {
+    let redrive = hosted.queue.settings().redrive.as_ref();
+    redrive.is_some_and(|redrive| redrive.target_arn == target_arn)
 }
 
-/// A redrive policy must name a queue that exists; its own queue may be the one that is being created.
+fn check_name(name: &str, fifo: bool) -> Result<(), AwsError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let stem = if fifo {
+        name.strip_suffix(".fifo").unwrap_or_default()
+    } else {
+        name
+    };
+    if !stem.is_empty() && name.len() <= 80 && stem.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(invalid_value(if fifo {
+        "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length."
+    } else {
+        "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
+    }))
+}
+
+/// A redrive policy must name a queue that exists, is of the same kind and lets itself be named; it may be the queue that is
+/// being created.
 pub(super) fn check_target(
     queues: &Queues,
     own_name: &str,
@@ -216,13 +236,31 @@ pub(super) fn check_target(
     let Some(redrive) = &settings.redrive else {
         return Ok(());
     };
-    let known = name_in_arn(&redrive.target_arn)
-        .is_some_and(|target| target == own_name || queues.contains_key(target));
-    if known {
-        return Ok(());
+    let refused = |reason| {
+        Err(invalid_value(format!(
+            "Value {} for parameter RedrivePolicy is invalid. Reason: {reason}",
+            redrive.shown()
+        )))
+    };
+    let target = name_in_arn(&redrive.target_arn).and_then(|target| {
+        if target == own_name {
+            return Some(settings);
+        }
+        queues
+            .hosted
+            .get(target)
+            .map(|hosted| hosted.queue.settings())
+    });
+    let Some(target) = target else {
+        return refused("Dead letter target does not exist.");
+    };
+    if target.fifo.is_some() != settings.fifo.is_some() {
+        return refused("Dead-letter queue must be same type of queue as the source.");
     }
-    Err(refusal::invalid_value(format!(
-        "Value {} for parameter RedrivePolicy is invalid. Reason: Dead letter target does not exist.",
-        redrive.target_arn
-    )))
+    if !target.redrive_allow.permits(&queue_arn(own_name)) {
+        return refused(
+            "The RedriveAllowPolicy of the dead-letter queue does not permit this source.",
+        );
+    }
+    Ok(())
 }

@@ -9,18 +9,20 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     MessageAttribute, Received, Sqs, digest, find,
-    message::Delivery,
+    message::{Delivery, sequence_number},
     name_in_arn,
     operations::queue_name,
+    queue::{OverLimit, Queue, Taken},
     receipt,
     refusal::{self, invalid_value},
+    rules::check_token,
 };
 use crate::{
     account::{ACCOUNT_ID, queue_arn},
     error::AwsError,
 };
 
-/// System attributes that may be asked for; the last three are of FIFO queues and never present here.
+/// System attributes that may be asked for; the last three belong to FIFO queues, though any message may have a group id.
 const SYSTEM_ATTRIBUTES: [&str; 9] = [
     "SenderId",
     "SentTimestamp",
@@ -47,6 +49,18 @@ pub(super) struct ReceiveMessage {
     max_number_of_messages: Option<i64>,
     visibility_timeout: Option<i64>,
     wait_time_seconds: Option<i64>,
+    /// Without effect on standard queues.
+    receive_request_attempt_id: Option<String>,
+}
+
+/// What a receive asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Take<'a> {
+    pub max: usize,
+    /// Without it the queue's own timeout holds.
+    pub visibility_seconds: Option<u32>,
+    /// Names this receive, so that it can be repeated (FIFO queues).
+    pub attempt: Option<&'a str>,
 }
 
 /// What one look at a queue found.
@@ -69,6 +83,10 @@ impl Sqs {
             within("MaxNumberOfMessages", request.max_number_of_messages, 1, 10)?.unwrap_or(1);
         let visibility = within("VisibilityTimeout", request.visibility_timeout, 0, 43_200)?;
         let wait = within("WaitTimeSeconds", request.wait_time_seconds, 0, 20)?;
+        let attempt = request.receive_request_attempt_id.as_deref();
+        if let Some(attempt) = attempt {
+            check_token("ReceiveRequestAttemptId", attempt)?;
+        }
         let mut system = request.message_system_attribute_names;
         system.extend(request.attribute_names);
         for wanted in &system {
@@ -78,11 +96,15 @@ impl Sqs {
         }
         let wait = match wait {
             Some(seconds) => seconds,
-            None => find(&mut self.lock(), name)?.queue.settings.wait_seconds,
+            None => find(&mut self.lock(), name)?.queue.settings().wait_seconds,
         };
         let wait = Duration::from_secs(wait.into());
-        let max = usize::try_from(max).unwrap_or(1);
-        let received = self.take(name, max, visibility, wait).await?;
+        let take = Take {
+            max: usize::try_from(max).unwrap_or(1),
+            visibility_seconds: visibility,
+            attempt,
+        };
+        let received = self.take(name, take, wait).await?;
         if received.is_empty() {
             return Ok(json!({}));
         }
@@ -93,12 +115,11 @@ impl Sqs {
         Ok(json!({ "Messages": messages }))
     }
 
-    /// Receives up to `max` messages, waiting up to `wait` for the first one.
+    /// Receives messages, waiting up to `wait` for the first one.
     pub(super) async fn take(
         &self,
         name: &str,
-        max: usize,
-        visibility_seconds: Option<u32>,
+        take: Take<'_>,
         wait: Duration,
     ) -> Result<Vec<Received>, AwsError> {
         let deadline = Instant::now() + wait;
@@ -108,7 +129,7 @@ impl Sqs {
             let mut woken = pin!(woken.notified());
             // From here on nothing that happens to the queue is missed.
             woken.as_mut().enable();
-            let look = self.look(name, max, visibility_seconds)?;
+            let look = self.look(name, take)?;
             if look.over_limit && wait.is_zero() {
                 return Err(refusal::over_limit());
             }
@@ -126,22 +147,19 @@ impl Sqs {
         }
     }
 
-    fn look(
-        &self,
-        name: &str,
-        max: usize,
-        visibility_seconds: Option<u32>,
-    ) -> Result<Look, AwsError> {
+    fn look(&self, name: &str, take: Take<'_>) -> Result<Look, AwsError> {
         let now = self.now();
         let mut queues = self.lock();
-        let target = find(&mut queues, name)?.queue.settings.redrive.as_ref();
+        let target = find(&mut queues, name)?.queue.settings().redrive.as_ref();
         let target = target
             .and_then(|redrive| name_in_arn(&redrive.target_arn))
             .map(str::to_owned);
-        let target = target.filter(|target| queues.contains_key(target));
+        let target = target.filter(|target| queues.hosted.contains_key(target));
         let hosted = find(&mut queues, name)?;
-        let visibility = visibility_seconds.unwrap_or(hosted.queue.settings.visibility_seconds);
-        let taken = hosted.queue.receive(now, max, visibility, target.is_some());
+        let visibility = take
+            .visibility_seconds
+            .unwrap_or(hosted.queue.settings().visibility_seconds);
+        let taken = received_by(&mut hosted.queue, now, take, visibility, target.is_some());
         let over_limit = taken.is_err();
         let taken = taken.unwrap_or_default();
         let next_change = hosted
@@ -150,7 +168,7 @@ impl Sqs {
             .map(|at| u64::try_from(at - now).unwrap_or(0));
         let changed = Arc::clone(&hosted.changed);
         let incarnation = hosted.incarnation.clone();
-        if let Some(dead_letters) = target.and_then(|target| queues.get_mut(&target))
+        if let Some(dead_letters) = target.and_then(|target| queues.hosted.get_mut(&target))
             && !taken.dead.is_empty()
         {
             let source = queue_arn(name);
@@ -176,6 +194,25 @@ impl Sqs {
             changed,
         })
     }
+}
+
+fn received_by(
+    queue: &mut Queue,
+    now: i64,
+    take: Take<'_>,
+    visibility_seconds: u32,
+    move_dead: bool,
+) -> Result<Taken, OverLimit> {
+    if let Some(attempt) = take.attempt
+        && let Some(again) = queue.receive_again(now, attempt, visibility_seconds)
+    {
+        return Ok(again);
+    }
+    let taken = queue.receive(now, take.max, visibility_seconds, move_dead)?;
+    if let Some(attempt) = take.attempt {
+        queue.remember(now, attempt, &taken);
+    }
+    Ok(taken)
 }
 
 fn within(
@@ -214,6 +251,14 @@ fn received(queue: &str, incarnation: &str, delivery: Delivery) -> Received {
     );
     if let Some(header) = &content.trace_header {
         attributes.insert("AWSTraceHeader".to_owned(), header.clone());
+    }
+    if let Some(group) = &content.group_id {
+        attributes.insert("MessageGroupId".to_owned(), group.to_string());
+    }
+    if let Some(id) = &content.deduplication_id {
+        attributes.insert("MessageDeduplicationId".to_owned(), id.clone());
+        let number = sequence_number(delivery.ticket.sequence);
+        attributes.insert("SequenceNumber".to_owned(), number);
     }
     if let Some(source) = delivery.dead_letter_source {
         attributes.insert("DeadLetterQueueSourceArn".to_owned(), source);

@@ -96,3 +96,33 @@ pub(super) fn not_in_flight() -> AwsError {
     )
     .with_query_code("AWS.SimpleQueueService.MessageNotInflight")
 }
+
+pub(super) fn queue_deleted_recently() -> AwsError {
+    AwsError::new(
+        400,
+        "QueueDeletedRecently",
+        "You must wait 60 seconds after deleting a queue before you can create another with the same name.",
+    )
+    .with_query_code("AWS.SimpleQueueService.QueueDeletedRecently")
+}
+
+pub(super) fn receipt_expired(handle: &str) -> AwsError {
+    invalid_value(format!(
+        "Value {handle} for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired."
+    ))
+}
+
+/// A parameter that queues of the other kind have.
+pub(super) fn wrong_queue_type(parameter: &str, value: &str) -> AwsError {
+    invalid_value(format!(
+        "Value {value} for parameter {parameter} is invalid. Reason: The request include parameter that is not valid for this queue type"
+    ))
+}
+
+pub(super) fn no_such_resource(parameter: &str) -> AwsError {
+    AwsError::new(
+        404,
+        "ResourceNotFoundException",
+        format!("The resource that you specified for the {parameter} parameter doesn't exist."),
+    )
+}

@@ -15,6 +15,16 @@ pub(super) fn invalid_delay(delay: i64) -> AwsError {
     ))
 }
 
+/// A message group id, deduplication id or receive request attempt id: 1 to 128 letters, digits and punctuation ("`SendMessage`").
+pub(super) fn check_token(parameter: &str, token: &str) -> Result<(), AwsError> {
+    if (1..=128).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(invalid_value(format!(
+        "Value {token} for parameter {parameter} is invalid. Reason: {parameter} can only include alphanumeric and punctuation characters. 1 to 128 in length."
+    )))
+}
+
 /// The characters of XML 1.0, which is what SQS allows in bodies.
 pub(super) fn allowed(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)

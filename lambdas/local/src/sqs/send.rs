@@ -1,6 +1,6 @@
 //! `SendMessage` and `SendMessageBatch`: what may be sent, and what the sender gets back.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -12,7 +12,8 @@ use super::{
     message::Content,
     operations::{Entry, check_batch, each, queue_name},
     refusal::{self, invalid_value},
-    rules::{MAX_DELAY, allowed, check, invalid_delay},
+    rules::{MAX_DELAY, allowed, check, check_token, invalid_delay},
+    settings::Settings,
 };
 use crate::error::AwsError;
 
@@ -53,7 +54,14 @@ impl Entry for SendEntry {
 /// An entry whose message was read, if it could be.
 struct ReadEntry {
     id: String,
-    message: Result<Outgoing, AwsError>,
+    message: Result<Sending, AwsError>,
+}
+
+/// A message with what orders it in a FIFO queue.
+struct Sending {
+    message: Outgoing,
+    group_id: Option<String>,
+    deduplication_id: Option<String>,
 }
 
 impl Entry for ReadEntry {
@@ -86,6 +94,7 @@ struct AttributeInput {
 /// The sums that a sender verifies.
 struct Sent {
     message_id: String,
+    sequence_number: Option<String>,
     md5_of_body: String,
     md5_of_attributes: Option<String>,
     md5_of_system_attributes: Option<String>,
@@ -94,8 +103,8 @@ struct Sent {
 impl Sqs {
     pub(super) fn send_one(&self, request: SendMessage) -> Result<Value, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
-        let outgoing = outgoing(request.message)?;
-        Ok(answer(self.put(name, outgoing)?))
+        let sending = sending(request.message)?;
+        Ok(answer(self.put(name, sending)?))
     }
 
     pub(super) fn send_batch(&self, request: SendMessageBatch) -> Result<Value, AwsError> {
@@ -107,13 +116,13 @@ impl Sqs {
             .into_iter()
             .map(|entry| ReadEntry {
                 id: entry.id,
-                message: outgoing(entry.message),
+                message: sending(entry.message),
             })
             .collect();
         let bytes: usize = entries
             .iter()
             .flat_map(|entry| &entry.message)
-            .map(Outgoing::size)
+            .map(|sending| sending.message.size())
             .sum();
         if bytes > MAX_BYTES {
             return Err(AwsError::new(
@@ -130,45 +139,102 @@ impl Sqs {
 
     /// Sends to the queue of that name. The queue's own size limit holds.
     pub(super) fn send_to(&self, name: &str, message: Outgoing) -> Result<String, AwsError> {
-        Ok(self.put(name, message)?.message_id)
+        let sending = Sending {
+            message,
+            group_id: None,
+            deduplication_id: None,
+        };
+        Ok(self.put(name, sending)?.message_id)
     }
 
-    fn put(&self, name: &str, message: Outgoing) -> Result<Sent, AwsError> {
-        check(&message)?;
+    fn put(&self, name: &str, sending: Sending) -> Result<Sent, AwsError> {
+        check(&sending.message)?;
         let now = self.now();
-        let sent = Sent {
-            message_id: Uuid::new_v4().to_string(),
-            md5_of_body: digest::of_body(&message.body),
-            md5_of_attributes: digest::of_attributes(&message.attributes),
-            md5_of_system_attributes: message
-                .trace_header
-                .as_ref()
-                .and_then(|header| digest_of_trace(header)),
-        };
-        let size = message.size();
-        let changed = {
+        let message = &sending.message;
+        let md5_of_body = digest::of_body(&message.body);
+        let md5_of_attributes = digest::of_attributes(&message.attributes);
+        let md5_of_system_attributes = message
+            .trace_header
+            .as_ref()
+            .and_then(|header| digest_of_trace(header));
+        let (accepted, changed) = {
             let mut queues = self.lock();
             let hosted = find(&mut queues, name)?;
-            let most = hosted.queue.settings.max_message_bytes;
-            if size > usize::try_from(most).unwrap_or(MAX_BYTES) {
-                return Err(invalid_value(format!(
-                    "One or more parameters are invalid. Reason: Message must be shorter than {most} bytes."
-                )));
-            }
+            let settings = hosted.queue.settings();
+            let delay_seconds = delay(settings, message)?;
+            check_size(settings, message)?;
+            let deduplication_id = ordered(settings, &sending)?;
             let content = Content {
-                message_id: sent.message_id.clone(),
-                body: message.body,
-                md5_of_body: sent.md5_of_body.clone(),
-                attributes: message.attributes,
-                trace_header: message.trace_header,
+                message_id: Uuid::new_v4().to_string(),
+                md5_of_body: md5_of_body.clone(),
+                group_id: sending.group_id.map(Arc::from),
+                deduplication_id,
                 sent_at: now,
+                body: sending.message.body,
+                attributes: sending.message.attributes,
+                trace_header: sending.message.trace_header,
             };
-            hosted.queue.send(now, content, message.delay_seconds);
-            hosted.changed.clone()
+            let accepted = hosted.queue.send(now, content, delay_seconds);
+            (accepted, hosted.changed.clone())
         };
         changed.notify_waiters();
         self.measure(name, "NumberOfMessagesSent", 1);
-        Ok(sent)
+        Ok(Sent {
+            message_id: accepted.message_id,
+            sequence_number: accepted.sequence_number,
+            md5_of_body,
+            md5_of_attributes,
+            md5_of_system_attributes,
+        })
+    }
+}
+
+fn check_size(settings: &Settings, message: &Outgoing) -> Result<(), AwsError> {
+    let most = settings.max_message_bytes;
+    if message.size() > usize::try_from(most).unwrap_or(MAX_BYTES) {
+        return Err(invalid_value(format!(
+            "One or more parameters are invalid. Reason: Message must be shorter than {most} bytes."
+        )));
+    }
+    Ok(())
+}
+
+/// A FIFO queue delays all messages alike ("`SendMessage`: `DelaySeconds`"); a delay of 0 asks for nothing.
+fn delay(settings: &Settings, message: &Outgoing) -> Result<Option<u32>, AwsError> {
+    match message.delay_seconds {
+        Some(0) if settings.fifo.is_some() => Ok(None),
+        Some(delay) if settings.fifo.is_some() => Err(refusal::wrong_queue_type(
+            "DelaySeconds",
+            &delay.to_string(),
+        )),
+        delay => Ok(delay),
+    }
+}
+
+/// The deduplication id under which a FIFO queue takes the message, and what each kind of queue asks of the ids
+/// ("`SendMessage`: `MessageGroupId`, `MessageDeduplicationId`").
+fn ordered(settings: &Settings, sending: &Sending) -> Result<Option<String>, AwsError> {
+    if let Some(group) = &sending.group_id {
+        check_token("MessageGroupId", group)?;
+    }
+    let Some(fifo) = &settings.fifo else {
+        return match &sending.deduplication_id {
+            Some(id) => Err(refusal::wrong_queue_type("MessageDeduplicationId", id)),
+            None => Ok(None),
+        };
+    };
+    if sending.group_id.is_none() {
+        return Err(refusal::missing("MessageGroupId"));
+    }
+    match &sending.deduplication_id {
+        Some(id) => {
+            check_token("MessageDeduplicationId", id)?;
+            Ok(Some(id.clone()))
+        }
+        None if fifo.content_based => Ok(Some(digest::deduplication_id(&sending.message.body))),
+        None => Err(invalid_value(
+            "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly",
+        )),
     }
 }
 
@@ -185,6 +251,9 @@ fn answer(sent: Sent) -> Value {
     let mut fields = Map::new();
     fields.insert("MessageId".to_owned(), sent.message_id.into());
     fields.insert("MD5OfMessageBody".to_owned(), sent.md5_of_body.into());
+    if let Some(number) = sent.sequence_number {
+        fields.insert("SequenceNumber".to_owned(), number.into());
+    }
     if let Some(sum) = sent.md5_of_attributes {
         fields.insert("MD5OfMessageAttributes".to_owned(), sum.into());
     }
@@ -195,7 +264,7 @@ fn answer(sent: Sent) -> Value {
 }
 
 /// Reads a client's message. Only the protocol is checked here; [`check`] holds for senders inside the emulator too.
-fn outgoing(input: Input) -> Result<Outgoing, AwsError> {
+fn sending(input: Input) -> Result<Sending, AwsError> {
     let body = input.message_body.filter(|body| !body.is_empty());
     let body = body.ok_or_else(|| refusal::missing("MessageBody"))?;
     if let Some(character) = body.chars().find(|&character| !allowed(character)) {
@@ -206,16 +275,6 @@ fn outgoing(input: Input) -> Result<Outgoing, AwsError> {
                 "Invalid binary character '#x{:X}' was found in the message body, the set of allowed characters is #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
                 u32::from(character)
             ),
-        ));
-    }
-    if input.message_group_id.is_some() {
-        return Err(refusal::unsupported(
-            "MessageGroupId: patterns-local does not offer message groups yet.",
-        ));
-    }
-    if input.message_deduplication_id.is_some() {
-        return Err(invalid_value(
-            "Value for parameter MessageDeduplicationId is invalid. Reason: The request includes a parameter that is not valid for this queue type.",
         ));
     }
     let delay_seconds = input
@@ -241,11 +300,15 @@ fn outgoing(input: Input) -> Result<Outgoing, AwsError> {
         }
         trace_header = attribute(&name, value)?.string_value;
     }
-    Ok(Outgoing {
-        body,
-        attributes,
-        trace_header,
-        delay_seconds,
+    Ok(Sending {
+        message: Outgoing {
+            body,
+            attributes,
+            trace_header,
+            delay_seconds,
+        },
+        group_id: input.message_group_id,
+        deduplication_id: input.message_deduplication_id,
     })
 }
 

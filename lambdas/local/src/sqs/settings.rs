@@ -1,18 +1,16 @@
 //! A queue's attributes that can be set, with their ranges and defaults ("Amazon SQS API Reference: `CreateQueue`").
 
+mod fifo;
+mod redrive;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::refusal::{invalid_attribute_name, invalid_attribute_value, unsupported};
+pub(super) use self::redrive::RedriveAllow;
+use self::{fifo::Fifo, redrive::Redrive};
+use super::refusal::{invalid_attribute_name, invalid_attribute_value};
 use crate::error::AwsError;
-
-/// When the redrive policy moves a message away, and to where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Redrive {
-    pub target_arn: String,
-    pub max_receive_count: u32,
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Settings {
@@ -22,7 +20,10 @@ pub(super) struct Settings {
     pub max_message_bytes: u32,
     pub wait_seconds: u32,
     pub redrive: Option<Redrive>,
-    /// Kept and shown, without effect here: policies and encryption.
+    pub redrive_allow: RedriveAllow,
+    /// Absent in standard queues. Decided when the queue is created.
+    pub fifo: Option<Fifo>,
+    /// Kept as they were given, to be shown: policies, and encryption, which has no effect here.
     inert: BTreeMap<String, String>,
 }
 
@@ -35,17 +36,30 @@ impl Default for Settings {
             max_message_bytes: 1_048_576,
             wait_seconds: 0,
             redrive: None,
+            redrive_allow: RedriveAllow::All,
+            fifo: None,
             inert: BTreeMap::from([("SqsManagedSseEnabled".to_owned(), "true".to_owned())]),
         }
     }
 }
 
 impl Settings {
+    /// The defaults of a FIFO queue.
+    pub fn fifo() -> Self {
+        Self {
+            fifo: Some(Fifo::default()),
+            ..Self::default()
+        }
+    }
+
     /// Applies `attributes`; either all of them or, with an error, none.
     pub fn change(&mut self, attributes: &BTreeMap<String, String>) -> Result<(), AwsError> {
         let mut changed = self.clone();
         for (name, value) in attributes {
             changed.set(name, value)?;
+        }
+        if let Some(fifo) = &changed.fifo {
+            fifo.check()?;
         }
         *self = changed;
         Ok(())
@@ -60,8 +74,12 @@ impl Settings {
             "DelaySeconds" => self.delay_seconds = number(name, value, 0, 900)?,
             "MaximumMessageSize" => self.max_message_bytes = number(name, value, 1024, 1_048_576)?,
             "ReceiveMessageWaitTimeSeconds" => self.wait_seconds = number(name, value, 0, 20)?,
-            "RedrivePolicy" => self.redrive = redrive(value)?,
-            "Policy" | "RedriveAllowPolicy" => {
+            "RedrivePolicy" => self.redrive = Redrive::read(value)?,
+            "RedriveAllowPolicy" => {
+                self.redrive_allow = RedriveAllow::read(value)?;
+                self.keep(name, value);
+            }
+            "Policy" => {
                 if !value.is_empty()
                     && !serde_json::from_str::<Value>(value).is_ok_and(|json| json.is_object())
                 {
@@ -75,11 +93,10 @@ impl Settings {
             "FifoQueue"
             | "ContentBasedDeduplication"
             | "DeduplicationScope"
-            | "FifoThroughputLimit" => {
-                return Err(unsupported(format!(
-                    "{name}: patterns-local offers standard queues only, not FIFO queues yet."
-                )));
-            }
+            | "FifoThroughputLimit" => match &mut self.fifo {
+                Some(fifo) => fifo.set(name, value)?,
+                None => return Err(invalid_attribute_name(name)),
+            },
             _ => return Err(invalid_attribute_name(name)),
         }
         Ok(())
@@ -108,11 +125,11 @@ impl Settings {
             shown.insert(name.to_owned(), value.to_string());
         }
         if let Some(redrive) = &self.redrive {
-            let policy = serde_json::json!({
-                "deadLetterTargetArn": redrive.target_arn,
-                "maxReceiveCount": redrive.max_receive_count,
-            });
-            shown.insert("RedrivePolicy".to_owned(), policy.to_string());
+            shown.insert("RedrivePolicy".to_owned(), redrive.shown());
+        }
+        if let Some(fifo) = &self.fifo {
+            let fifo = fifo.shown();
+            shown.extend(fifo.map(|(name, value)| (name.to_owned(), value.to_owned())));
         }
         shown
     }
@@ -129,35 +146,6 @@ fn number(name: &str, value: &str, least: u32, most: u32) -> Result<u32, AwsErro
                 &format!("It must be a whole number from {least} to {most}."),
             )
         })
-}
-
-fn redrive(value: &str) -> Result<Option<Redrive>, AwsError> {
-    if value.is_empty() {
-        return Ok(None);
-    }
-    let invalid = |reason| invalid_attribute_value("RedrivePolicy", reason);
-    let policy: Value = serde_json::from_str(value)
-        .map_err(|_| invalid("Redrive policy is not a valid JSON map."))?;
-    let target_arn = policy
-        .get("deadLetterTargetArn")
-        .and_then(Value::as_str)
-        .ok_or_else(|| {
-            invalid("Redrive policy does not contain mandatory attribute: deadLetterTargetArn.")
-        })?;
-    let count = policy.get("maxReceiveCount").ok_or_else(|| {
-        invalid("Redrive policy does not contain mandatory attribute: maxReceiveCount.")
-    })?;
-    // Clients write the count as a number or as a string; AWS takes both.
-    let max_receive_count = count
-        .as_u64()
-        .or_else(|| count.as_str().and_then(|text| text.parse().ok()))
-        .and_then(|count| u32::try_from(count).ok())
-        .filter(|count| (1..=1000).contains(count))
-        .ok_or_else(|| invalid("maxReceiveCount must be a whole number from 1 to 1000."))?;
-    Ok(Some(Redrive {
-        target_arn: target_arn.to_owned(),
-        max_receive_count,
-    }))
 }
 
 #[cfg(test)]
@@ -211,8 +199,39 @@ mod tests {
         );
         assert_eq!(
             changed("FifoQueue", "true").unwrap_err().code,
-            "UnsupportedOperation"
+            "InvalidAttributeName"
         );
+    }
+
+    #[test]
+    fn fifo_attributes_are_of_fifo_queues_and_fit_together() {
+        let changed = |attributes: &[(&str, &str)]| {
+            let mut settings = Settings::fifo();
+            let attributes = attributes
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            settings.change(&attributes.collect())?;
+            Ok::<_, AwsError>(settings.shown())
+        };
+        let shown = changed(&[
+            ("FifoQueue", "true"),
+            ("FifoThroughputLimit", "perMessageGroupId"),
+            ("DeduplicationScope", "messageGroup"),
+        ])
+        .unwrap();
+        assert_eq!(shown["FifoThroughputLimit"], "perMessageGroupId");
+        assert_eq!(shown["ContentBasedDeduplication"], "false");
+        for bad in [
+            ("FifoQueue", "false"),
+            ("ContentBasedDeduplication", "yes"),
+            ("FifoThroughputLimit", "perMessageGroupId"),
+        ] {
+            assert_eq!(
+                changed(&[bad]).unwrap_err().code,
+                "InvalidAttributeValue",
+                "{bad:?}"
+            );
+        }
     }
 
     #[test]

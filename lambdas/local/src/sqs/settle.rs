@@ -87,13 +87,23 @@ impl Sqs {
         }))
     }
 
-    /// An old handle, or one of a message that is gone, succeeds and deletes nothing ("`DeleteMessage`").
+    /// An old handle, or one of a message that is gone, succeeds and deletes nothing ("`DeleteMessage`"). In a FIFO queue the
+    /// handle of a message that is here and not held by it fails ("`ReceiveMessage`: `ReceiveRequestAttemptId`").
     pub(super) fn delete_from(&self, name: &str, handle: &str) -> Result<(), AwsError> {
+        let now = self.now();
         {
             let mut queues = self.lock();
             let hosted = find(&mut queues, name)?;
             if let Some(ticket) = receipt::decode(handle, name, &hosted.incarnation)? {
+                let fifo = hosted.queue.settings().fifo.is_some();
+                if fifo && hosted.queue.has_expired(now, ticket) {
+                    return Err(refusal::receipt_expired(handle));
+                }
                 hosted.queue.delete(ticket);
+                if fifo {
+                    // The rest of the group may be received now.
+                    hosted.changed.notify_waiters();
+                }
             }
         }
         // AWS counts delete requests, whether or not the message was still there.

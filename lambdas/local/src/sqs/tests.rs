@@ -44,19 +44,6 @@ async fn creating_again_is_the_same_queue_unless_an_attribute_differs() {
 }
 
 #[tokio::test]
-async fn fifo_is_refused_clearly() {
-    let sqs = sqs();
-    for input in [
-        json!({ "QueueName": "jobs.fifo" }),
-        json!({ "QueueName": "jobs", "Attributes": { "FifoQueue": "true" } }),
-    ] {
-        let error = refused(&sqs, "CreateQueue", input).await;
-        assert_eq!(error.code, "UnsupportedOperation");
-        assert!(error.message.contains("FIFO"), "{error}");
-    }
-}
-
-#[tokio::test]
 async fn a_batch_as_a_whole_is_refused_for_what_is_wrong_with_it() {
     let sqs = sqs();
     let url = queue(&sqs, "jobs").await;
@@ -379,7 +366,7 @@ async fn nonsense_is_refused_and_never_a_panic() {
         }
     }
     assert_eq!(
-        refused(&sqs, "StartMessageMoveTask", json!({})).await.code,
+        refused(&sqs, "ReceiveEverything", json!({})).await.code,
         "UnknownOperationException"
     );
     assert_eq!(

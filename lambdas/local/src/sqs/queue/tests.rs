@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod fifo;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -13,6 +15,8 @@ fn content(sent_at: i64) -> Content {
         md5_of_body: String::new(),
         attributes: BTreeMap::new(),
         trace_header: None,
+        group_id: None,
+        deduplication_id: None,
         sent_at,
     }
 }
@@ -246,15 +250,15 @@ proptest! {
                 }
                 Step::Change(which, seconds) => {
                     if let Some(ticket) = tickets.get(which) {
-                        let in_flight = queue.in_flight.len();
+                        let in_flight = queue.places.in_flight();
                         let changed = queue.change_visibility(now, *ticket, seconds).is_ok();
-                        prop_assert_eq!(queue.in_flight.len(), in_flight - usize::from(changed && seconds == 0));
+                        prop_assert_eq!(queue.places.in_flight(), in_flight - usize::from(changed && seconds == 0));
                     }
                 }
                 Step::Purge => gone += queue.purge(),
                 Step::Wait(milliseconds) => now += milliseconds,
             }
-            let held = queue.visible.len() + queue.delayed.len() + queue.in_flight.len();
+            let held = queue.places.visible() + queue.places.delayed() + queue.places.in_flight();
             prop_assert_eq!(held, queue.messages.len());
             prop_assert_eq!(held, queue.by_age.len());
             prop_assert_eq!(sent, held + gone);

@@ -1,0 +1,224 @@
+//! One emulator for all cases, each with queues of its own.
+
+use std::{
+    path::PathBuf,
+    sync::{OnceLock, mpsc},
+    time::{Duration, Instant},
+};
+
+use aws_sdk_sqs::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
+    error::ProvideErrorMetadata,
+    types::{Message, MessageSystemAttributeName, QueueAttributeName},
+};
+use patterns_local::{Local, Options};
+use serde_json::json;
+
+/// What is waited for must come within this time, or the case fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The emulator's URL. It runs on a thread of its own, because every case brings and ends its own runtime.
+pub fn endpoint() -> &'static str {
+    static ENDPOINT: OnceLock<String> = OnceLock::new();
+    ENDPOINT.get_or_init(|| {
+        let (started, endpoint) = mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async {
+                let exe = env!("CARGO_BIN_EXE_patterns-local");
+                let local = Local::start(Options {
+                    port: 0,
+                    concurrency: 1,
+                    retry_waits: [Duration::ZERO; 2],
+                    exec_command: vec![exe.into(), "exec".into()],
+                    function_command: vec![exe.into(), "function".into()],
+                    work_dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
+                    templates: Vec::new(),
+                })
+                .await
+                .unwrap_or_else(|error| panic!("{error}"));
+                started.send(local.endpoint_url.clone()).unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        endpoint.recv().unwrap()
+    })
+}
+
+pub struct Bench {
+    pub sqs: Client,
+}
+
+/// A queue of one case.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    pub name: String,
+    pub url: String,
+    pub arn: String,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("any", "any", None, None, "test"))
+            // An error is a case to see, not to hide.
+            .retry_config(RetryConfig::disabled())
+            .endpoint_url(endpoint())
+            .build();
+        Self {
+            sqs: Client::from_conf(config),
+        }
+    }
+
+    /// Creates a queue. A FIFO queue's name ends with `.fifo`.
+    pub async fn queue(&self, name: &str, attributes: &[(QueueAttributeName, &str)]) -> Queue {
+        let mut request = self.sqs.create_queue().queue_name(name);
+        if is_fifo(name) {
+            request = request.attributes(QueueAttributeName::FifoQueue, "true");
+        }
+        for (attribute, value) in attributes {
+            request = request.attributes(attribute.clone(), *value);
+        }
+        Queue {
+            name: name.to_owned(),
+            url: request.send().await.unwrap().queue_url.unwrap(),
+            arn: format!("arn:aws:sqs:us-east-1:000000000000:{name}"),
+        }
+    }
+
+    /// Creates a queue and its dead-letter queue, to which messages go after one receive.
+    pub async fn queue_with_dead_letters(&self, name: &str) -> (Queue, Queue) {
+        let dead = match name.strip_suffix(".fifo") {
+            Some(stem) => self.queue(&format!("{stem}-dlq.fifo"), &[]).await,
+            None => self.queue(&format!("{name}-dlq"), &[]).await,
+        };
+        let policy = redrive_policy(&dead, 1);
+        let source = self
+            .queue(name, &[(QueueAttributeName::RedrivePolicy, &policy)])
+            .await;
+        (source, dead)
+    }
+
+    /// Sends and answers the message id.
+    pub async fn send(&self, queue: &Queue, body: &str) -> String {
+        let request = self.sqs.send_message().queue_url(&queue.url);
+        let sent = request.message_body(body).send().await.unwrap();
+        sent.message_id.unwrap()
+    }
+
+    /// Sends to a FIFO queue; the body is the deduplication id.
+    pub async fn send_in(&self, queue: &Queue, group: &str, body: &str) -> String {
+        let request = self.sqs.send_message().queue_url(&queue.url);
+        let request = request
+            .message_group_id(group)
+            .message_deduplication_id(body);
+        let sent = request.message_body(body).send().await.unwrap();
+        sent.message_id.unwrap()
+    }
+
+    /// What can be received now, at most ten, with everything that can be shown.
+    pub async fn receive(&self, queue: &Queue, visibility_seconds: i32) -> Vec<Message> {
+        let request = self.sqs.receive_message().queue_url(&queue.url);
+        let output = request
+            .max_number_of_messages(10)
+            .visibility_timeout(visibility_seconds)
+            .message_attribute_names("All")
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .send()
+            .await
+            .unwrap();
+        output.messages.unwrap_or_default()
+    }
+
+    pub async fn receive_one(&self, queue: &Queue, visibility_seconds: i32) -> Message {
+        let mut messages = self.receive(queue, visibility_seconds).await;
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        messages.remove(0)
+    }
+
+    pub async fn delete(&self, queue: &Queue, message: &Message) {
+        let request = self.sqs.delete_message().queue_url(&queue.url);
+        let request = request.receipt_handle(message.receipt_handle().unwrap());
+        request.send().await.unwrap();
+    }
+
+    pub async fn make_visible(&self, queue: &Queue, message: &Message) {
+        let request = self.sqs.change_message_visibility().queue_url(&queue.url);
+        let request = request.receipt_handle(message.receipt_handle().unwrap());
+        request.visibility_timeout(0).send().await.unwrap();
+    }
+
+    pub async fn attribute(&self, queue: &Queue, name: QueueAttributeName) -> String {
+        let request = self.sqs.get_queue_attributes().queue_url(&queue.url);
+        let output = request.attribute_names(name.clone()).send().await.unwrap();
+        output.attributes.unwrap()[&name].clone()
+    }
+
+    /// Messages that are visible and in flight.
+    pub async fn depth(&self, queue: &Queue) -> (u32, u32) {
+        let visible = QueueAttributeName::ApproximateNumberOfMessages;
+        let in_flight = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        (
+            self.attribute(queue, visible).await.parse().unwrap(),
+            self.attribute(queue, in_flight).await.parse().unwrap(),
+        )
+    }
+
+    /// Sends messages to `source` and lets its redrive policy move them.
+    pub async fn let_die(&self, source: &Queue, bodies: &[&str]) -> Vec<String> {
+        let mut ids = Vec::new();
+        for body in bodies {
+            ids.push(if is_fifo(&source.name) {
+                self.send_in(source, "group", body).await
+            } else {
+                self.send(source, body).await
+            });
+        }
+        assert_eq!(self.receive(source, 0).await.len(), bodies.len());
+        assert!(self.receive(source, 0).await.is_empty());
+        ids
+    }
+}
+
+fn is_fifo(name: &str) -> bool {
+    name.strip_suffix(".fifo").is_some()
+}
+
+pub fn redrive_policy(dead: &Queue, max_receive_count: u32) -> String {
+    json!({ "deadLetterTargetArn": dead.arn, "maxReceiveCount": max_receive_count }).to_string()
+}
+
+pub fn system(message: &Message, name: &MessageSystemAttributeName) -> Option<String> {
+    message.attributes.as_ref()?.get(name).cloned()
+}
+
+pub fn bodies(messages: &[Message]) -> Vec<&str> {
+    messages.iter().filter_map(Message::body).collect()
+}
+
+/// Code and message of the error that a call must answer with.
+pub fn refused<T, E: ProvideErrorMetadata>(result: Result<T, E>) -> (String, String) {
+    let error = result.err().unwrap();
+    (
+        error.code().unwrap().to_owned(),
+        error.message().unwrap_or_default().to_owned(),
+    )
+}
+
+/// Waits until `condition` gives something.
+pub async fn wait_for<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(found) = condition().await {
+            return found;
+        }
+        assert!(since.elapsed() < PATIENCE, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
