@@ -124,6 +124,21 @@ pub fn target(
                 }
             }
         }
+        // One candidate among those that could be read would be a guess.
+        None if candidates.len() == 1
+            && evidence.contains(&Evidence::Nothing)
+            && !topology.has_all_queues() =>
+        {
+            return Err(Problem::new(
+                ProblemKind::Conflict,
+                format!("it is not known where the events in {} failed", queue.name),
+                format!(
+                    "some do not say so, and not every queue could be read; known is only {}",
+                    names(&candidates)
+                ),
+                "let the daemon read all queues (`patterns-tui doctor` names the missing permission), or name the target with `to`",
+            ));
+        }
         None => match candidates.len() {
             1 => candidates.pop_first(),
             _ => None,
@@ -157,18 +172,32 @@ pub fn target(
 }
 
 fn exists(target: &Origin, topology: &Topology) -> Result<(), Problem> {
-    let exists = match target.kind {
-        OriginKind::Queue => topology.queues.contains_key(&target.name),
-        OriginKind::Function => topology.functions.contains_key(&target.name),
+    let (exists, perhaps) = match target.kind {
+        OriginKind::Queue => (
+            topology.queues.contains_key(&target.name),
+            topology.may_exist(&target.name),
+        ),
+        OriginKind::Function => (topology.functions.contains_key(&target.name), false),
     };
     if exists {
         return Ok(());
     }
+    let (why, fix) = if perhaps {
+        (
+            "it could not be read",
+            "see what keeps the daemon from it with `patterns-tui doctor`, then make a new plan",
+        )
+    } else {
+        (
+            "it does not exist in this account and region any more",
+            "deploy it again, then make a new plan",
+        )
+    };
     Err(Problem::new(
         ProblemKind::Conflict,
         format!("the events cannot go back to {target}"),
-        "it does not exist in this account and region any more",
-        "deploy it again, then make a new plan",
+        why,
+        fix,
     ))
 }
 
@@ -253,6 +282,33 @@ mod tests {
             decide(&topology, &[Evidence::DeadLetterConfig], None).unwrap(),
             "function mail"
         );
+    }
+
+    #[test]
+    fn a_queue_that_cannot_be_read_is_not_guessed_away() {
+        let mut topology = topology([queue("orders", Some("dlq")), queue("dlq", None)], []);
+        let silent = [Evidence::Nothing];
+        assert_eq!(decide(&topology, &silent, None).unwrap(), "queue orders");
+        topology.unread.insert("payments".to_owned());
+        let problem = decide(&topology, &silent, None).unwrap_err();
+        assert!(problem.why.contains("queue orders"), "{problem}");
+        assert_eq!(
+            decide(&topology, &silent, Some("orders")).unwrap(),
+            "queue orders"
+        );
+        let moved = |name: &str| {
+            [Evidence::SourceQueue {
+                arn: queue(name, None).arn,
+            }]
+        };
+        assert_eq!(
+            decide(&topology, &moved("orders"), None).unwrap(),
+            "queue orders"
+        );
+        let unread = decide(&topology, &moved("payments"), None).unwrap_err();
+        assert!(unread.why.contains("could not be read"), "{unread}");
+        let gone = decide(&topology, &moved("bills"), None).unwrap_err();
+        assert!(gone.why.contains("does not exist"), "{gone}");
     }
 
     #[test]

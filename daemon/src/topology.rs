@@ -90,6 +90,11 @@ impl Topology {
         !self.listed || self.unread.contains(queue) || self.queues.contains_key(queue)
     }
 
+    /// Whether no queue is missing here that exists.
+    pub fn has_all_queues(&self) -> bool {
+        self.listed && self.unread.is_empty()
+    }
+
     /// Whether a queue surely does not exist any more, or is in another account.
     pub fn is_gone(&self, queue_arn: &str) -> bool {
         self.listed
