@@ -6,8 +6,14 @@
 mod asynchronous;
 #[path = "lambda/bench.rs"]
 mod bench;
+#[path = "lambda/bootstrap.rs"]
+mod bootstrap;
 #[path = "lambda/event_source.rs"]
 mod event_source;
+#[path = "lambda/fifo_source.rs"]
+mod fifo_source;
+#[path = "lambda/filter.rs"]
+mod filter;
 #[path = "lambda/function.rs"]
 mod function;
 #[path = "lambda/http_api.rs"]

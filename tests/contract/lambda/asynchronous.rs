@@ -1,6 +1,8 @@
 //! Events: retries, destinations, dead letters.
 
+use aws_sdk_lambda::error::ProvideErrorMetadata as _;
 use aws_sdk_lambda::types::{DeadLetterConfig, DestinationConfig, OnFailure, OnSuccess};
+use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 
 use super::bench::{Bench, wait_until};
@@ -10,8 +12,10 @@ fn on_failure(arn: &str) -> DestinationConfig {
     DestinationConfig::builder().on_failure(target).build()
 }
 
+/// AWS Lambda developer guide, "How Lambda handles errors and retries with asynchronous invocation" (two retries) and "Capturing records
+/// of Lambda asynchronous invocations" (the record). The request id is the same in all attempts.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_fails_is_tried_three_times_and_recorded_under_one_id() {
+async fn f21_f23_an_event_that_fails_is_tried_three_times_and_its_record_is_complete() {
     let bench = Bench::start().await;
     let (url, arn) = bench.queue("failures", &[]).await;
     bench.create("f", 10).await;
@@ -55,8 +59,9 @@ async fn an_event_that_fails_is_tried_three_times_and_recorded_under_one_id() {
     bench.local.stop().await;
 }
 
+/// AWS Lambda developer guide, "Capturing records of Lambda asynchronous invocations", "Adding a dead-letter queue".
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_the_event_with_the_error_in_attributes() {
+async fn f22_a_dead_letter_holds_the_raw_event_and_three_attributes() {
     let bench = Bench::start().await;
     let (url, arn) = bench.queue("dead", &[]).await;
     bench.create("f", 10).await;
@@ -91,8 +96,10 @@ async fn a_dead_letter_is_the_event_with_the_error_in_attributes() {
     bench.local.stop().await;
 }
 
+/// AWS Lambda developer guide, "How Lambda handles errors and retries with asynchronous invocation": a throttled event goes back to the
+/// internal queue, whatever its number of retries. An event that succeeds is recorded at the `OnSuccess` destination.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_throttled_event_keeps_its_attempts() {
+async fn f21_throttles_use_up_no_attempt() {
     let bench = Bench::with(1, Vec::new()).await;
     let (url, arn) = bench.queue("done", &[]).await;
     bench.create("f", 20).await;
@@ -127,8 +134,10 @@ async fn a_throttled_event_keeps_its_attempts() {
     bench.local.stop().await;
 }
 
+/// AWS Lambda developer guide, "Capturing records of Lambda asynchronous invocations": with a reserved concurrency of 0 events are not
+/// tried at all.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shut_function_sends_its_events_straight_to_the_destination() {
+async fn f26_with_reserved_concurrency_0_events_go_straight_to_the_destination() {
     let bench = Bench::start().await;
     let (url, arn) = bench.queue("failures", &[]).await;
     bench.create("f", 10).await;
@@ -150,8 +159,9 @@ async fn a_shut_function_sends_its_events_straight_to_the_destination() {
     bench.local.stop().await;
 }
 
+/// AWS Lambda developer guide, "Types of metrics for Lambda functions", `DestinationDeliveryFailures`.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_cannot_be_delivered_is_counted() {
+async fn f25_a_record_that_cannot_be_delivered_is_counted() {
     let bench = Bench::start().await;
     let (url, arn) = bench.queue("gone", &[]).await;
     bench.create("f", 10).await;
@@ -175,6 +185,67 @@ async fn a_record_that_cannot_be_delivered_is_counted() {
     bench.send_event("f", &json!({"do": "fail"})).await;
     wait_until("the failure is counted", || async {
         bench.sum("DestinationDeliveryFailures", "f").await > 0.5
+    })
+    .await;
+    bench.local.stop().await;
+}
+
+/// AWS Lambda API reference, `OnFailure`: over the destination's size limit Lambda drops the payload (documented of SNS; here it is so
+/// of queues too), and the record cannot be invoked again.
+#[tokio::test(flavor = "multi_thread")]
+async fn f24_a_record_over_the_size_limit_comes_without_its_payloads() {
+    let bench = Bench::start().await;
+    let small = (QueueAttributeName::MaximumMessageSize, "4096");
+    let (url, arn) = bench.queue("failures", &[small]).await;
+    bench.create("f", 10).await;
+    let config = bench
+        .lambda
+        .put_function_event_invoke_config()
+        .function_name("f")
+        .maximum_retry_attempts(0);
+    let config = config.destination_config(on_failure(&arn));
+    config.send().await.unwrap();
+    let id = bench.send_event("f", &json!({"do": "fill"})).await;
+
+    let record: Value = serde_json::from_str(bench.take(&url).await.body().unwrap()).unwrap();
+    assert_eq!(record["requestContext"]["requestId"], id);
+    assert_eq!(record["responseContext"]["functionError"], "Unhandled");
+    assert_eq!(record.get("requestPayload"), None);
+    assert_eq!(record.get("responsePayload"), None);
+    bench.local.stop().await;
+}
+
+/// AWS Lambda developer guide, "Types of metrics for Lambda functions", `DeadLetterErrors`: a dead letter that its queue does not take
+/// is counted and gone. A dead-letter queue and a destination must be standard queues ("Capturing records of Lambda asynchronous
+/// invocations").
+#[tokio::test(flavor = "multi_thread")]
+async fn f25_a_dead_letter_that_cannot_be_delivered_is_counted_and_fifo_is_refused() {
+    let bench = Bench::start().await;
+    bench.create("f", 10).await;
+    let fifo = "arn:aws:sqs:us-east-1:000000000000:dead.fifo";
+    let dead_letters = |arn: &str| {
+        let target = DeadLetterConfig::builder().target_arn(arn).build();
+        let update = bench.lambda.update_function_configuration();
+        update.function_name("f").dead_letter_config(target).send()
+    };
+    let error = dead_letters(fifo).await.unwrap_err();
+    assert_eq!(error.code(), Some("InvalidParameterValueException"));
+    let config = bench
+        .lambda
+        .put_function_event_invoke_config()
+        .function_name("f");
+    let config = config.maximum_retry_attempts(0);
+    let refused = config.clone().destination_config(on_failure(fifo)).send();
+    let error = refused.await.unwrap_err();
+    assert_eq!(error.code(), Some("InvalidParameterValueException"));
+    config.send().await.unwrap();
+
+    dead_letters("arn:aws:sqs:us-east-1:000000000000:gone")
+        .await
+        .unwrap();
+    bench.send_event("f", &json!({"do": "fail"})).await;
+    wait_until("the failure is counted", || async {
+        bench.sum("DeadLetterErrors", "f").await > 0.5
     })
     .await;
     bench.local.stop().await;

@@ -91,8 +91,27 @@ impl Bench {
             .collect()
     }
 
+    /// What a function wrote into a file of that name, as soon as it is there.
+    pub fn mark(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(name)).unwrap()
+    }
+
+    /// The folders of unpacked zips.
+    pub fn unpacked(&self) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(self.dir.path()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir())
+            .collect()
+    }
+
     /// Creates the function of `function.rs` from a zip.
     pub async fn create(&self, name: &str, timeout_seconds: i32) {
+        self.create_from(name, timeout_seconds, bootstrap()).await;
+    }
+
+    /// Creates a function from `zip`.
+    pub async fn create_from(&self, name: &str, timeout_seconds: i32, zip: Vec<u8>) {
         self.lambda
             .create_function()
             .function_name(name)
@@ -101,11 +120,7 @@ impl Bench {
             .handler("any")
             .timeout(timeout_seconds)
             .environment(self.environment("first"))
-            .code(
-                FunctionCode::builder()
-                    .zip_file(Blob::new(bootstrap()))
-                    .build(),
-            )
+            .code(FunctionCode::builder().zip_file(Blob::new(zip)).build())
             .send()
             .await
             .unwrap();
@@ -243,6 +258,16 @@ impl Bench {
     }
 }
 
+/// A mapping from a queue to the function `f`, to which more can be said.
+pub fn mapping(
+    bench: &Bench,
+    queue_arn: &str,
+) -> aws_sdk_lambda::operation::create_event_source_mapping::builders::CreateEventSourceMappingFluentBuilder
+{
+    let request = bench.lambda.create_event_source_mapping();
+    request.function_name("f").event_source_arn(queue_arn)
+}
+
 /// Waits until `condition` holds.
 pub async fn wait_until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let since = Instant::now();
@@ -254,12 +279,17 @@ pub async fn wait_until<F: Future<Output = bool>>(what: &str, mut condition: imp
 
 /// A zip whose `bootstrap` becomes the function of `function.rs`.
 pub fn bootstrap() -> Vec<u8> {
+    bootstrap_after("", 0o755)
+}
+
+/// The same, whose `bootstrap` has this mode and first runs the lines `before`.
+pub fn bootstrap_after(before: &str, mode: u32) -> Vec<u8> {
     let script = format!(
-        "#!/bin/sh\nexec \"$PROGRAM\" {} --ignored --exact --nocapture\n",
+        "#!/bin/sh\n{before}\nexec \"$PROGRAM\" {} --ignored --exact --nocapture\n",
         super::function::NAME
     );
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let options = SimpleFileOptions::default().unix_permissions(0o755);
+    let options = SimpleFileOptions::default().unix_permissions(mode);
     writer.start_file("bootstrap", options).unwrap();
     writer.write_all(script.as_bytes()).unwrap();
     writer.finish().unwrap().into_inner()

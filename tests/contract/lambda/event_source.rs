@@ -5,9 +5,19 @@ use aws_sdk_lambda::types::{FunctionResponseType, ScalingConfig};
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
 use serde_json::json;
 
-use super::bench::{Bench, wait_until};
+use super::bench::{Bench, mapping, wait_until};
 
-async fn send(bench: &Bench, url: &str, bodies: &[&str]) {
+/// The bodies of all messages that the function got, in order and as often as it got them.
+pub fn bodies(bench: &Bench) -> Vec<String> {
+    let runs = bench.runs();
+    runs.iter()
+        .flat_map(|run| run["event"]["Records"].as_array().unwrap())
+        .map(|record| record["body"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Sends a message for each of `bodies`, at most ten.
+pub async fn send(bench: &Bench, url: &str, bodies: &[&str]) {
     let entries: Vec<_> = bodies
         .iter()
         .enumerate()
@@ -25,8 +35,9 @@ async fn send(bench: &Bench, url: &str, bodies: &[&str]) {
     assert_eq!(output.successful().len(), bodies.len());
 }
 
+/// AWS Lambda developer guide, "Handling errors for an SQS event source in Lambda", partial batch responses.
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_messages_that_fail_reach_the_dead_letter_queue() {
+async fn f28_only_the_messages_that_fail_reach_the_dead_letter_queue() {
     let bench = Bench::start().await;
     let (dead_url, dead_arn) = bench.queue("dead", &[]).await;
     let policy = json!({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 2}).to_string();
@@ -60,8 +71,9 @@ async fn only_the_messages_that_fail_reach_the_dead_letter_queue() {
     bench.local.stop().await;
 }
 
+/// AWS Lambda developer guide, "Configuring scaling behavior for SQS event source mappings", maximum concurrency.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_batches_run_at_once_than_the_mapping_allows() {
+async fn f28_no_more_batches_run_at_once_than_the_mapping_allows() {
     let bench = Bench::start().await;
     let (url, arn) = bench
         .queue("source", &[(QueueAttributeName::VisibilityTimeout, "60")])
@@ -126,6 +138,8 @@ async fn no_more_batches_run_at_once_than_the_mapping_allows() {
     bench.local.stop().await;
 }
 
+/// AWS Lambda developer guide, "Creating and configuring an Amazon SQS event source mapping": the queue's visibility timeout must not be
+/// below the function's timeout.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_shows_messages_too_early_or_is_not_there_is_refused() {
     let bench = Bench::start().await;
@@ -146,5 +160,158 @@ async fn a_queue_that_shows_messages_too_early_or_is_not_there_is_refused() {
     assert_eq!(error.message(), Some(expected));
     let error = create(format!("{arn}-gone")).await.unwrap_err();
     assert_eq!(error.code(), Some("InvalidParameterValueException"));
+    bench.local.stop().await;
+}
+
+/// AWS Lambda developer guide, "Handling errors for an SQS event source in Lambda": without `ReportBatchItemFailures` a failure makes
+/// the whole batch visible again, and what was no fault of its own reaches the dead-letter queue too.
+#[tokio::test(flavor = "multi_thread")]
+async fn f28_without_partial_failures_the_whole_batch_fails() {
+    let bench = Bench::start().await;
+    let (dead_url, dead_arn) = bench.queue("dead", &[]).await;
+    let policy = json!({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1}).to_string();
+    let attributes = [
+        (QueueAttributeName::VisibilityTimeout, "1"),
+        (QueueAttributeName::RedrivePolicy, policy.as_str()),
+    ];
+    let (url, arn) = bench.queue("source", &attributes).await;
+    bench.create("f", 1).await;
+    send(&bench, &url, &["innocent", "exit"]).await;
+    let created = mapping(&bench, &arn).send().await.unwrap();
+    let uuid = created.uuid().unwrap();
+    let mut dead = [
+        bench.take(&dead_url).await.body.unwrap(),
+        bench.take(&dead_url).await.body.unwrap(),
+    ];
+    dead.sort();
+    assert_eq!(dead, ["exit", "innocent"]);
+    let seen = bench.lambda.get_event_source_mapping().uuid(uuid).send();
+    assert_eq!(
+        seen.await.unwrap().last_processing_result(),
+        Some("PROBLEM: Function call failed")
+    );
+    bench.local.stop().await;
+}
+
+/// AWS Lambda developer guide, "Using Lambda with Amazon SQS": a message that was received for a function that is throttled has been
+/// received, and counts towards `maxReceiveCount`.
+#[tokio::test(flavor = "multi_thread")]
+async fn f29_a_throttled_batch_uses_up_a_receive() {
+    let bench = Bench::start().await;
+    let (dead_url, dead_arn) = bench.queue("dead", &[]).await;
+    let policy = json!({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1}).to_string();
+    let attributes = [
+        (QueueAttributeName::VisibilityTimeout, "1"),
+        (QueueAttributeName::RedrivePolicy, policy.as_str()),
+    ];
+    let (url, arn) = bench.queue("source", &attributes).await;
+    bench.create("f", 1).await;
+    let shut = bench.lambda.put_function_concurrency().function_name("f");
+    shut.reserved_concurrent_executions(0).send().await.unwrap();
+    send(&bench, &url, &["untried"]).await;
+    mapping(&bench, &arn).send().await.unwrap();
+    assert_eq!(bench.take(&dead_url).await.body(), Some("untried"));
+    assert!(bench.runs().is_empty());
+    bench.local.stop().await;
+}
+
+/// AWS Lambda API reference, `CreateEventSourceMapping`, `BatchSize`: a batch ends at the payload limit of a synchronous invocation.
+#[tokio::test(flavor = "multi_thread")]
+async fn f28_a_batch_is_cut_at_6_mb() {
+    let bench = Bench::start().await;
+    let (url, arn) = bench
+        .queue("source", &[(QueueAttributeName::VisibilityTimeout, "60")])
+        .await;
+    bench.create("f", 30).await;
+    let large = "x".repeat(700 * 1024);
+    for _ in 0..10 {
+        send(&bench, &url, &[&large]).await;
+    }
+    let created = mapping(&bench, &arn).batch_size(10).send().await.unwrap();
+    assert_eq!(created.batch_size(), Some(10));
+    wait_until("the queue is empty", || async {
+        bench.depth(&url).await == (0, 0)
+    })
+    .await;
+    let sizes: Vec<usize> = bench
+        .runs()
+        .iter()
+        .map(|run| run["event"]["Records"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(sizes, [8, 2]);
+    bench.local.stop().await;
+}
+
+/// AWS Lambda developer guide, "Using Lambda with Amazon SQS", batching behavior: messages wait for the window. A mapping that is
+/// disabled meanwhile gives them back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_being_collected_goes_back_when_its_mapping_is_disabled() {
+    let bench = Bench::start().await;
+    let (url, arn) = bench
+        .queue("source", &[(QueueAttributeName::VisibilityTimeout, "600")])
+        .await;
+    bench.create("f", 5).await;
+    send(&bench, &url, &["one", "two"]).await;
+    let request = mapping(&bench, &arn).batch_size(100);
+    let request = request.maximum_batching_window_in_seconds(300);
+    let uuid = request.send().await.unwrap().uuid.unwrap();
+    wait_until("they are being collected", || async {
+        bench.depth(&url).await == (0, 2)
+    })
+    .await;
+    let update = bench.lambda.update_event_source_mapping().uuid(uuid);
+    update.enabled(false).send().await.unwrap();
+    wait_until("they are back", || async {
+        bench.depth(&url).await == (2, 0)
+    })
+    .await;
+    assert!(bench.runs().is_empty());
+    bench.local.stop().await;
+}
+
+/// AWS Lambda API reference, `DeleteFunction`: event source mappings are not deleted with their function. Here the mapping says why it
+/// takes no more messages, and begins again when it is enabled for a new function of the same name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapping_whose_function_is_deleted_takes_no_more_messages() {
+    let bench = Bench::start().await;
+    let (url, arn) = bench
+        .queue("source", &[(QueueAttributeName::VisibilityTimeout, "600")])
+        .await;
+    bench.create("f", 5).await;
+    let created = mapping(&bench, &arn).send().await.unwrap();
+    let uuid = created.uuid().unwrap();
+    assert_eq!(
+        created.last_processing_result(),
+        Some("No records processed")
+    );
+    send(&bench, &url, &["one"]).await;
+    let view = || async {
+        let request = bench.lambda.get_event_source_mapping().uuid(uuid);
+        request.send().await.unwrap()
+    };
+    wait_until("it was processed", || async {
+        view().await.last_processing_result() == Some("OK")
+    })
+    .await;
+
+    let delete = bench.lambda.delete_function().function_name("f");
+    delete.send().await.unwrap();
+    let orphan = view().await;
+    assert_eq!(orphan.state(), Some("Disabled"));
+    assert_eq!(
+        orphan.last_processing_result(),
+        Some("PROBLEM: Function not found")
+    );
+    send(&bench, &url, &["two"]).await;
+    assert_eq!(bench.depth(&url).await, (1, 0));
+
+    bench.create("f", 5).await;
+    let update = bench.lambda.update_event_source_mapping().uuid(uuid);
+    update.enabled(true).send().await.unwrap();
+    wait_until("the new function got it", || async {
+        bench.depth(&url).await == (0, 0)
+    })
+    .await;
+    assert_eq!(bodies(&bench), ["one", "two"]);
     bench.local.stop().await;
 }

@@ -69,6 +69,7 @@ async fn work(about: &Value) -> Answer {
             hold(&marks).await;
             Answer::Response(about.clone())
         }
+        Some("fill") => Answer::Error(json!({"errorMessage": "x".repeat(5000)})),
         Some("say") => {
             println!("a line that was asked for");
             Answer::Response(Value::Null)
@@ -81,10 +82,13 @@ async fn work(about: &Value) -> Answer {
     }
 }
 
-/// Messages that say `poison` fail; one that says `hold` waits for its release.
+/// Messages that say `poison` fail; one that says `hold` waits for its release, and one that says `exit` ends the process.
 async fn batch(marks: &Path, records: &[Value]) -> Answer {
     if records.iter().any(|record| record["body"] == "hold") {
         hold(marks).await;
+    }
+    if records.iter().any(|record| record["body"] == "exit") {
+        std::process::exit(3);
     }
     let failed: Vec<Value> = records
         .iter()

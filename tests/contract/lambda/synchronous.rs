@@ -31,6 +31,7 @@ async fn a_function_from_a_zip_runs_and_stays_warm() {
     bench.local.stop().await;
 }
 
+/// AWS Lambda API reference, `UpdateFunctionConfiguration`, `RevisionId`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_configuration_retires_warm_environments() {
     let bench = Bench::start().await;
@@ -115,6 +116,7 @@ async fn a_process_that_died_while_idle_fails_no_invocation() {
     bench.local.stop().await;
 }
 
+/// AWS Lambda API reference, `Invoke`: a function's failure is status 200 with `X-Amz-Function-Error`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_a_timeout_and_an_exit_are_function_errors() {
     let bench = Bench::start().await;
@@ -175,6 +177,8 @@ async fn a_function_that_cannot_start_is_a_function_error() {
     bench.local.stop().await;
 }
 
+/// AWS Lambda API reference, `Invoke`, `LogType`; AWS Lambda developer guide, "Defined runtime environment variables", where
+/// `AWS_EXECUTION_ENV` is not defined for provided.al2023.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tail_of_the_log_comes_with_the_answer_and_the_environment_is_clean() {
     let bench = Bench::start().await;
@@ -222,6 +226,7 @@ async fn the_tail_of_the_log_comes_with_the_answer_and_the_environment_is_clean(
     ] {
         assert!(names.contains(&expected), "{expected} is not in {names:?}");
     }
+    assert!(!names.contains(&"AWS_EXECUTION_ENV"), "{names:?}");
     assert!(
         !names.contains(&"HOME") && !names.iter().any(|name| name.starts_with("CARGO")),
         "{names:?}"
@@ -229,6 +234,8 @@ async fn the_tail_of_the_log_comes_with_the_answer_and_the_environment_is_clean(
     bench.local.stop().await;
 }
 
+/// AWS Lambda API reference, `Invoke`, `TooManyRequestsException`; AWS Lambda developer guide, "Types of metrics for Lambda functions":
+/// a throttled request counts neither as an invocation nor as an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn more_than_the_account_may_run_is_throttled_and_counts_as_nothing_else() {
     let bench = Bench::with(1, Vec::new()).await;
@@ -293,8 +300,10 @@ async fn there_are_no_more_processes_than_invocations_that_may_run() {
     bench.local.stop().await;
 }
 
+/// AWS Lambda API reference, `Invoke` and `CreateFunction`, errors; AWS Lambda developer guide, "Lambda quotas" (payloads of 1 MB and
+/// 6 MB). A dry run runs nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_aws_refuses_is_refused_by_the_same_name() {
+async fn f27_what_aws_refuses_is_refused_by_the_same_name() {
     let bench = Bench::start().await;
     let error = bench
         .lambda
@@ -327,6 +336,13 @@ async fn what_aws_refuses_is_refused_by_the_same_name() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), Some("InvalidRequestContentException"));
+    let gone = bench.lambda.invoke().function_name("nobody");
+    let error = gone
+        .invocation_type(InvocationType::DryRun)
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Some("ResourceNotFoundException"));
     let dry = invoke(InvocationType::DryRun, b"{}".to_vec())
         .await
         .unwrap();
@@ -352,6 +368,41 @@ async fn what_aws_refuses_is_refused_by_the_same_name() {
     assert_eq!(error.code(), Some("ResourceConflictException"));
     let error = again(Runtime::Python312, "g").await.unwrap_err();
     assert_eq!(error.code(), Some("InvalidParameterValueException"));
+    bench.local.stop().await;
+}
+
+/// AWS Lambda developer guide, "Configuring reserved concurrency": 100 of the account's concurrency cannot be reserved, and a function
+/// that reserved some is throttled at that. `GetAccountSettings` tells what is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn f26_reserved_concurrency_is_a_limit_and_leaves_100() {
+    let bench = Bench::with(150, Vec::new()).await;
+    bench.create("f", 20).await;
+    let reserve = |most: i32| {
+        let request = bench.lambda.put_function_concurrency().function_name("f");
+        request.reserved_concurrent_executions(most).send()
+    };
+    let error = reserve(51).await.unwrap_err();
+    assert_eq!(error.code(), Some("InvalidParameterValueException"));
+    assert!(error.message().unwrap().contains("minimum value of [100]"));
+    reserve(50).await.unwrap();
+    let settings = bench.lambda.get_account_settings().send().await.unwrap();
+    let limit = settings.account_limit().unwrap();
+    assert_eq!(limit.concurrent_executions(), 150);
+    assert_eq!(limit.unreserved_concurrent_executions(), Some(100));
+    assert_eq!(settings.account_usage().unwrap().function_count(), 1);
+
+    reserve(1).await.unwrap();
+    bench.send_event("f", &json!({"do": "hold"})).await;
+    wait_until("the first one runs", || async { !bench.runs().is_empty() }).await;
+    let second = bench.lambda.invoke().function_name("f").send();
+    let error = second.await.unwrap_err().into_service_error();
+    let aws_sdk_lambda::operation::invoke::InvokeError::TooManyRequestsException(throttle) = &error
+    else {
+        panic!("{error:?}")
+    };
+    let reason = throttle.reason().unwrap().as_str();
+    assert_eq!(reason, "ReservedFunctionConcurrentInvocationLimitExceeded");
+    bench.release();
     bench.local.stop().await;
 }
 
