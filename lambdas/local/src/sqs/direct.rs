@@ -32,12 +32,14 @@ impl Sqs {
         self.take(known(queue_arn)?, take, wait).await
     }
 
-    /// Deletes messages; old handles delete nothing and are no error.
+    /// Deletes messages; old handles delete nothing, which is an error in a FIFO queue only. All are tried, and the first error is
+    /// returned.
     pub fn delete(&self, queue_arn: &str, receipt_handles: &[String]) -> Result<(), AwsError> {
         let name = known(queue_arn)?;
         receipt_handles
             .iter()
-            .try_for_each(|handle| self.delete_from(name, handle))
+            .map(|handle| self.delete_from(name, handle))
+            .fold(Ok(()), Result::and)
     }
 
     /// Makes received messages visible again at once.

@@ -43,6 +43,41 @@ async fn creating_again_is_the_same_queue_unless_an_attribute_differs() {
     );
 }
 
+#[test]
+fn the_name_of_a_deleted_queue_is_free_after_a_minute() {
+    let mut queues = Queues::default();
+    queues.deleted_at.insert("jobs".to_owned(), 1_000);
+    queues.forget_deleted(60_999);
+    assert!(queues.deleted_at.contains_key("jobs"));
+    queues.forget_deleted(61_000);
+    assert!(queues.deleted_at.is_empty());
+}
+
+/// The consumer that a mapping is must not keep what it processed because one handle of its batch is too old.
+#[tokio::test]
+async fn one_expired_handle_of_a_fifo_queue_does_not_keep_the_other_messages() {
+    let sqs = sqs();
+    let create = json!({ "QueueName": "jobs.fifo", "Attributes": { "FifoQueue": "true" } });
+    let created = ask(&sqs, "CreateQueue", create).await;
+    let url = &created["QueueUrl"];
+    for id in ["a", "b"] {
+        let send = json!({ "QueueUrl": url, "MessageBody": id, "MessageGroupId": id, "MessageDeduplicationId": id });
+        ask(&sqs, "SendMessage", send).await;
+    }
+    let arn = queue_arn("jobs.fifo");
+    let got = sqs.receive(&arn, 10, Duration::ZERO).await.unwrap();
+    let handles: Vec<_> = got
+        .iter()
+        .map(|message| message.receipt_handle.clone())
+        .collect();
+    sqs.change_in("jobs.fifo", &handles[0], 0).unwrap();
+    let error = sqs.delete(&arn, &handles).unwrap_err();
+    assert!(error.message.contains("expired"), "{error}");
+    let shown = sqs.attributes(&arn).unwrap();
+    assert_eq!(shown["ApproximateNumberOfMessages"], "1");
+    assert_eq!(shown["ApproximateNumberOfMessagesNotVisible"], "0");
+}
+
 #[tokio::test]
 async fn a_batch_as_a_whole_is_refused_for_what_is_wrong_with_it() {
     let sqs = sqs();
@@ -363,6 +398,18 @@ async fn nonsense_is_refused_and_never_a_panic() {
                 let error = refused(&sqs, operation, json!({ "QueueUrl": bad, "Attributes": {}, "MessageBody": "x", "ReceiptHandle": "x", "VisibilityTimeout": 1 })).await;
                 assert_eq!(error.code, code, "{operation} {bad}");
             }
+        }
+    }
+    for operation in [
+        "StartMessageMoveTask",
+        "ListMessageMoveTasks",
+        "CancelMessageMoveTask",
+    ] {
+        for (bad, code) in [
+            (json!([1]), "SerializationException"),
+            (json!({}), "MissingRequiredParameterException"),
+        ] {
+            assert_eq!(refused(&sqs, operation, bad).await.code, code);
         }
     }
     assert_eq!(

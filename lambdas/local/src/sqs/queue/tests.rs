@@ -162,6 +162,23 @@ fn retention_counts_from_the_original_send() {
 }
 
 #[test]
+fn a_shorter_retention_expires_what_is_there() {
+    let mut queue = queue(&[]);
+    send(&mut queue, 0);
+    send(&mut queue, 1);
+    let mut shorter = Settings::default();
+    shorter
+        .change(&BTreeMap::from([(
+            "MessageRetentionPeriod".to_owned(),
+            "60".to_owned(),
+        )]))
+        .unwrap();
+    assert_eq!(depth(&mut queue, 60_000), (2, 0, 0));
+    queue.configure(60_000, shorter);
+    assert_eq!(depth(&mut queue, 60_000), (1, 0, 0));
+}
+
+#[test]
 fn a_message_received_three_times_no_longer_counts_for_the_age() {
     let mut queue = queue(&[]);
     send(&mut queue, 0);
