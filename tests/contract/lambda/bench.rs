@@ -86,7 +86,9 @@ impl Bench {
     /// The lines that the function has left, one for each time it was run.
     pub fn runs(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.dir.path().join("runs")).unwrap_or_default();
-        text.lines()
+        // The last line may be half written.
+        text.split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     }

@@ -56,6 +56,48 @@ async fn f28_messages_behind_a_failed_one_of_their_group_wait_for_it() {
     bench.local.stop().await;
 }
 
+/// AWS Lambda developer guide, "Using Lambda with Amazon SQS", FIFO queues, together with the payload limit: what was cut off a batch
+/// waits for the message of its group that failed in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn f28_the_rest_of_a_cut_batch_waits_for_a_failed_message_of_its_group() {
+    let bench = Bench::start().await;
+    let attributes = [
+        (QueueAttributeName::FifoQueue, "true"),
+        (QueueAttributeName::VisibilityTimeout, "5"),
+    ];
+    let (url, arn) = bench.queue("source.fifo", &attributes).await;
+    bench.create("f", 5).await;
+    let large = "x".repeat(700 * 1024);
+    for id in 0..10 {
+        let body = if id == 0 { "poison" } else { large.as_str() };
+        let request = bench.sqs.send_message().queue_url(&url).message_body(body);
+        let request = request
+            .message_group_id("g")
+            .message_deduplication_id(id.to_string());
+        request.send().await.unwrap();
+    }
+    let request = mapping(&bench, &arn).batch_size(10);
+    let request = request.function_response_types(FunctionResponseType::ReportBatchItemFailures);
+    request.send().await.unwrap();
+    wait_until("all but the failing one are done", || async {
+        bodies(&bench)
+            .iter()
+            .filter(|body| *body != "poison")
+            .count()
+            == 9
+    })
+    .await;
+    let runs: Vec<usize> = bench
+        .runs()
+        .iter()
+        .map(|run| run["event"]["Records"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(runs, [9, 2]);
+    let again = &bench.runs()[1]["event"]["Records"][0]["body"];
+    assert_eq!(again, "poison");
+    bench.local.stop().await;
+}
+
 /// AWS Lambda API reference, `CreateEventSourceMapping`: a FIFO queue allows batches of at most 10, and no batching window.
 #[tokio::test(flavor = "multi_thread")]
 async fn f28_a_fifo_queue_allows_no_batch_over_10_and_no_window() {

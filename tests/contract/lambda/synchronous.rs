@@ -218,11 +218,24 @@ async fn the_tail_of_the_log_comes_with_the_answer_and_the_environment_is_clean(
         .map(|name| name.as_str().unwrap())
         .collect();
     for expected in [
+        "_HANDLER",
         "AWS_ENDPOINT_URL",
         "AWS_REGION",
-        "_HANDLER",
-        "LAMBDA_TASK_ROOT",
+        "AWS_DEFAULT_REGION",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
         "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_LAMBDA_RUNTIME_API",
+        "LAMBDA_TASK_ROOT",
+        "LANG",
+        "PATH",
+        "TZ",
     ] {
         assert!(names.contains(&expected), "{expected} is not in {names:?}");
     }
@@ -343,11 +356,18 @@ async fn f27_what_aws_refuses_is_refused_by_the_same_name() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), Some("ResourceNotFoundException"));
+    let full = format!("\"{}\"", "x".repeat(1_048_574)).into_bytes();
+    let accepted = invoke(InvocationType::Event, full).await.unwrap();
+    assert_eq!(accepted.status_code(), 202);
+    wait_until("the largest event ran", || async {
+        bench.runs().len() == 1
+    })
+    .await;
     let dry = invoke(InvocationType::DryRun, b"{}".to_vec())
         .await
         .unwrap();
     assert_eq!(dry.status_code(), 204);
-    assert!(bench.runs().is_empty());
+    assert_eq!(bench.runs().len(), 1);
 
     let again = |runtime: Runtime, name: &str| {
         bench
