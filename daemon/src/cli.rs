@@ -21,11 +21,17 @@ struct Flags {
     /// Configuration [default: patterns/config.toml in the user's configuration directory, if there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to listen [default: $`PATTERNS_SOCKET`, then patterns/daemon.sock in $`XDG_RUNTIME_DIR` or /run]
-    #[arg(long, value_name = "PATH")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        help = "Where to listen [default: $PATTERNS_SOCKET, then patterns/daemon.sock in $XDG_RUNTIME_DIR or /run]"
+    )]
     socket: Option<PathBuf>,
-    /// Where the databases are [default: $`STATE_DIRECTORY`, then patterns in the user's state directory]
-    #[arg(long, value_name = "DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Where the databases are [default: $STATE_DIRECTORY, then patterns in the user's state directory]"
+    )]
     state_dir: Option<PathBuf>,
     /// Profile of the AWS configuration files
     #[arg(long, value_name = "P")]

@@ -289,7 +289,7 @@ async fn a_burst_makes_the_backlog_rise_and_fall() {
     dashboard.press("\r");
     dashboard
         .wait_until("a backlog that rises", |text| {
-            on_screen(text, QUEUE).is_some_and(|depth| depth >= 100)
+            on_screen(text, QUEUE).is_some_and(|depth| depth >= 25)
         })
         .await;
     dashboard

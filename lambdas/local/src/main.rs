@@ -11,7 +11,7 @@ use rustix::process::Signal;
 mod program;
 
 fn main() -> ExitCode {
-    let mut args: Vec<OsString> = std::env::args_os().collect();
+    let args: Vec<OsString> = std::env::args_os().collect();
     let Some(word) = args
         .get(1)
         .and_then(|word| word.to_str())
@@ -20,14 +20,8 @@ fn main() -> ExitCode {
         return program::run(args);
     };
     match word.as_str() {
-        "tui" => {
-            args.remove(0);
-            patterns_tui::cli(args)
-        }
-        "daemon" => {
-            args.remove(0);
-            patterns_daemon::cli(args)
-        }
+        "tui" => patterns_tui::cli(as_own_program(args)),
+        "daemon" => patterns_daemon::cli(as_own_program(args)),
         "function" => match args.get(2).and_then(|name| name.to_str()) {
             Some(name) => patterns_lambdas::run(name),
             None => usage("function NAME: runs one of our functions on the Lambda Runtime API"),
@@ -35,6 +29,15 @@ fn main() -> ExitCode {
         "exec" => exec(args.get(2..).unwrap_or_default()),
         _ => program::run(args),
     }
+}
+
+/// The arguments that a separate binary would get; its help names it by the two words that start it here.
+fn as_own_program(args: Vec<OsString>) -> Vec<OsString> {
+    let mut args = args.into_iter().skip(1);
+    let word = args.next().unwrap_or_default();
+    let mut name = OsString::from("patterns-local ");
+    name.push(word);
+    std::iter::once(name).chain(args).collect()
 }
 
 /// `exec --parent PID -- PROGRAM ARGS…`: PROGRAM is killed when its parent dies; `--terminate PID` asks it to end instead.
