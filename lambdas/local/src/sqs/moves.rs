@@ -129,12 +129,14 @@ impl Sqs {
 
     fn carry_out(&self, source: String, handle: String) {
         let clock = self.shared.clock.clone();
-        // The emulator may be gone before the task is done.
+        // The emulator may be gone before the task is done, so nothing is held while waiting.
         let shared = Arc::downgrade(&self.shared);
+        let move_due = move || {
+            let shared = shared.upgrade()?;
+            Self { shared }.move_due(&source, &handle)
+        };
         tokio::spawn(async move {
-            while let Some(shared) = shared.upgrade()
-                && let Some(wait) = (Self { shared }).move_due(&source, &handle)
-            {
+            while let Some(wait) = move_due() {
                 clock.sleep(wait).await;
             }
         });

@@ -1,9 +1,9 @@
 //! One queue as a state machine: every operation takes the time and nothing here waits, locks or does I/O.
 
 mod arrive;
-mod attempt;
 mod groups;
 mod places;
+mod receive;
 mod recent;
 
 use std::{
@@ -11,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+pub(super) use self::receive::{OverLimit, Taken};
 use self::{
     places::{Place, Places},
     recent::Recent,
@@ -20,14 +21,8 @@ use super::{
     settings::Settings,
 };
 
-/// Messages in flight that a queue allows ("Amazon SQS standard queue quotas" and "Amazon SQS FIFO queue quotas").
-const MAX_IN_FLIGHT: usize = 120_000;
-
 /// A message may stay in flight this long in total, however often its timeout is changed ("`ChangeMessageVisibility`").
 const MAX_VISIBILITY_MS: i64 = 12 * 60 * 60 * 1000;
-
-/// After this many receives a message no longer counts for `ApproximateAgeOfOldestMessage` ("Available CloudWatch metrics for Amazon SQS").
-const RECEIVES_BEFORE_AGE_SKIPS: u32 = 3;
 
 #[derive(Debug)]
 struct Held {
@@ -67,18 +62,6 @@ pub(super) struct Depth {
     /// Milliseconds since the oldest message that is still young in receives arrived.
     pub oldest_age_ms: Option<i64>,
 }
-
-/// What a receive takes out of the visible messages.
-#[derive(Debug, Default)]
-pub(super) struct Taken {
-    pub deliveries: Vec<Delivery>,
-    /// To be handed to the dead-letter queue.
-    pub dead: Vec<Dead>,
-}
-
-/// The queue holds as many messages in flight as SQS allows.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct OverLimit;
 
 /// Why a visibility timeout was not changed.
 #[derive(Debug, PartialEq, Eq)]
@@ -163,52 +146,6 @@ impl Queue {
             expired += 1;
         }
         expired
-    }
-
-    /// Receives up to `max` messages for `visibility_seconds`. With `move_dead`, messages that were received as often as the
-    /// redrive policy allows leave the queue instead.
-    pub fn receive(
-        &mut self,
-        now: i64,
-        max: usize,
-        visibility_seconds: u32,
-        move_dead: bool,
-    ) -> Result<Taken, OverLimit> {
-        self.advance(now);
-        let limit = match &self.settings.redrive {
-            Some(redrive) if move_dead => redrive.max_receive_count,
-            _ => u32::MAX,
-        };
-        let mut taken = Taken::default();
-        let mut group: Option<Arc<str>> = None;
-        while taken.deliveries.len() < max {
-            let Some(sequence) = self.places.next(group.as_deref()) else {
-                break;
-            };
-            let held = self.messages.get(&sequence);
-            if held.is_some_and(|held| held.receives_here >= limit) {
-                taken.dead.extend(self.take_out(sequence));
-                continue;
-            }
-            if self.places.in_flight() >= MAX_IN_FLIGHT {
-                // A FIFO queue returns no error at this limit ("`ReceiveMessage`").
-                if self.settings.fifo.is_none()
-                    && taken.deliveries.is_empty()
-                    && taken.dead.is_empty()
-                {
-                    return Err(OverLimit);
-                }
-                break;
-            }
-            let until = now + i64::from(visibility_seconds) * 1000;
-            self.put(sequence, Place::InFlight { since: now, until });
-            let delivery = self.count_receive(now, sequence);
-            group = delivery
-                .as_ref()
-                .and_then(|delivery| delivery.content.group_id.clone());
-            taken.deliveries.extend(delivery);
-        }
-        Ok(taken)
     }
 
     /// Deletes the message if the ticket is of its latest receive. An older ticket, or one of a deleted message, changes nothing.
@@ -329,19 +266,6 @@ impl Queue {
             receive_count: held.receive_count,
             first_received: held.first_received,
         })
-    }
-
-    fn count_receive(&mut self, now: i64, sequence: u64) -> Option<Delivery> {
-        let held = self.messages.get_mut(&sequence)?;
-        self.next_receive += 1;
-        held.last_receive = self.next_receive;
-        held.receive_count += 1;
-        held.receives_here += 1;
-        held.first_received.get_or_insert(now);
-        if held.receives_here >= RECEIVES_BEFORE_AGE_SKIPS {
-            self.young.remove(&sequence);
-        }
-        Some(held.delivery(sequence, now))
     }
 }
 

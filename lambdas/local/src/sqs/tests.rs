@@ -53,6 +53,33 @@ fn the_name_of_a_deleted_queue_is_free_after_a_minute() {
     assert!(queues.deleted_at.is_empty());
 }
 
+#[tokio::test]
+async fn a_hundred_move_tasks_run_in_the_account_and_no_more() {
+    let sqs = sqs();
+    queue(&sqs, "elsewhere").await;
+    for number in 0..=100 {
+        let name = format!("dlq-{number}");
+        let url = queue(&sqs, &name).await;
+        let policy = json!({ "deadLetterTargetArn": queue_arn(&name), "maxReceiveCount": 1 });
+        let create = json!({ "QueueName": format!("source-{number}"), "Attributes": { "RedrivePolicy": policy.to_string() } });
+        ask(&sqs, "CreateQueue", create).await;
+        // At one a second the task runs for longer than this test.
+        let entries: Vec<_> = (0..10)
+            .map(|id| json!({ "Id": id.to_string(), "MessageBody": "x" }))
+            .collect();
+        let send = json!({ "QueueUrl": url, "Entries": entries });
+        for _ in 0..10 {
+            ask(&sqs, "SendMessageBatch", send.clone()).await;
+        }
+        let start = json!({ "SourceArn": queue_arn(&name), "DestinationArn": queue_arn("elsewhere"), "MaxNumberOfMessagesPerSecond": 1 });
+        let started = sqs.handle("StartMessageMoveTask", start).await;
+        match started {
+            Ok(_) => assert!(number < 100),
+            Err(error) => assert_eq!((number, error.code), (100, "UnsupportedOperation")),
+        }
+    }
+}
+
 /// The consumer that a mapping is must not keep what it processed because one handle of its batch is too old.
 #[tokio::test]
 async fn one_expired_handle_of_a_fifo_queue_does_not_keep_the_other_messages() {

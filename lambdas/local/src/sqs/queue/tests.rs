@@ -4,7 +4,7 @@ mod fifo;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{receive::MAX_IN_FLIGHT, *};
 
 const DLQ: &str = "arn:dlq";
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::*;
+use super::super::{receive::MAX_IN_FLIGHT, *};
 use super::{DLQ, Step, content, depth, receive_one, steps};
 
 fn fifo(attributes: &[(&str, &str)]) -> Queue {
