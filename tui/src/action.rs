@@ -171,13 +171,8 @@ const fn danger(
     summary: &'static str,
 ) -> Entry {
     Entry {
-        action,
-        name,
-        context,
-        keys,
-        label,
-        summary,
         danger: true,
+        ..entry(action, name, context, keys, label, summary)
     }
 }
 

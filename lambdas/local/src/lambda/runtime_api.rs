@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
@@ -103,6 +104,7 @@ impl RuntimeApi {
             )
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .route("/2018-06-01/runtime/init/error", post(init_error))
+            .layer(from_fn_with_state(exchange.clone(), only_the_function))
             .with_state(exchange.clone());
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -168,10 +170,19 @@ impl Exchange {
     }
 }
 
-async fn next(State(exchange): State<Arc<Exchange>>, headers: HeaderMap) -> Response {
-    if let Some(refusal) = exchange.refuse(&headers) {
-        return refusal;
+/// Stands before every call, so that none can forget to ask.
+async fn only_the_function(
+    State(exchange): State<Arc<Exchange>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match exchange.refuse(request.headers()) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
     }
+}
+
+async fn next(State(exchange): State<Arc<Exchange>>) -> Response {
     let first = !std::mem::replace(&mut exchange.progress().ready, true);
     if first {
         let _ = exchange.signals.send(Signal::Ready).await;
@@ -212,9 +223,6 @@ async fn response(
     Path(id): Path<String>,
     request: Request,
 ) -> Response {
-    if let Some(refusal) = exchange.refuse(request.headers()) {
-        return refusal;
-    }
     let body = axum::body::to_bytes(request.into_body(), MAX_RESPONSE_BYTES).await;
     if let Ok(body) = body {
         return exchange.finish(&id, Signal::Response(body)).await;
@@ -233,17 +241,11 @@ async fn error(
     Path(id): Path<String>,
     request: Request,
 ) -> Response {
-    if let Some(refusal) = exchange.refuse(request.headers()) {
-        return refusal;
-    }
     let body = error_body(request).await;
     exchange.finish(&id, Signal::Error(body)).await
 }
 
 async fn init_error(State(exchange): State<Arc<Exchange>>, request: Request) -> Response {
-    if let Some(refusal) = exchange.refuse(request.headers()) {
-        return refusal;
-    }
     let body = error_body(request).await;
     exchange.tell(Signal::InitError(body)).await
 }
