@@ -483,9 +483,12 @@ async fn functions_are_listed_tagged_and_deleted() {
 }
 
 pub fn is_running(pid: u64) -> bool {
-    // A zombie has ended; it only waits to be noticed.
-    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+    // A zombie has ended; it only waits to be noticed. But the first thread shows as one while others are still on their
+    // way out and hold the process's sockets open, and until then nobody can notice.
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    let zombie = std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
-        !state.starts_with('Z')
-    })
+        state.starts_with('Z')
+    });
+    threads > 1 || (threads == 1 && !zombie)
 }
