@@ -8,7 +8,7 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Environment, FunctionCode, Runtime};
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use patterns_local::{Local, Options};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
@@ -179,6 +179,20 @@ impl Bench {
         }
         let url = request.send().await.unwrap().queue_url.unwrap();
         (url, format!("arn:aws:sqs:us-east-1:000000000000:{name}"))
+    }
+
+    /// Creates a queue whose messages are visible again after 1 s and end in a dead-letter queue after `receives`.
+    /// Answers its URL, its ARN, and the URL of the dead-letter queue.
+    pub async fn source_with_dead_letters(&self, receives: u32) -> (String, String, String) {
+        let (dead_url, dead_arn) = self.queue("dead", &[]).await;
+        let policy = json!({"deadLetterTargetArn": dead_arn, "maxReceiveCount": receives});
+        let policy = policy.to_string();
+        let attributes = [
+            (QueueAttributeName::VisibilityTimeout, "1"),
+            (QueueAttributeName::RedrivePolicy, policy.as_str()),
+        ];
+        let (url, arn) = self.queue("source", &attributes).await;
+        (url, arn, dead_url)
     }
 
     /// The next message of a queue, which is deleted.

@@ -3,7 +3,6 @@
 use aws_sdk_lambda::error::ProvideErrorMetadata as _;
 use aws_sdk_lambda::types::{FunctionResponseType, ScalingConfig};
 use aws_sdk_sqs::types::{QueueAttributeName, SendMessageBatchRequestEntry};
-use serde_json::json;
 
 use super::bench::{Bench, mapping, wait_until};
 
@@ -39,13 +38,7 @@ pub async fn send(bench: &Bench, url: &str, bodies: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn f28_only_the_messages_that_fail_reach_the_dead_letter_queue() {
     let bench = Bench::start().await;
-    let (dead_url, dead_arn) = bench.queue("dead", &[]).await;
-    let policy = json!({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 2}).to_string();
-    let attributes = [
-        (QueueAttributeName::VisibilityTimeout, "1"),
-        (QueueAttributeName::RedrivePolicy, policy.as_str()),
-    ];
-    let (url, arn) = bench.queue("source", &attributes).await;
+    let (url, arn, dead_url) = bench.source_with_dead_letters(2).await;
     bench.create("f", 1).await;
     send(&bench, &url, &["good", "poison", "good", "poison", "good"]).await;
     let mapping = bench
@@ -168,13 +161,7 @@ async fn a_queue_that_shows_messages_too_early_or_is_not_there_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn f28_without_partial_failures_the_whole_batch_fails() {
     let bench = Bench::start().await;
-    let (dead_url, dead_arn) = bench.queue("dead", &[]).await;
-    let policy = json!({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1}).to_string();
-    let attributes = [
-        (QueueAttributeName::VisibilityTimeout, "1"),
-        (QueueAttributeName::RedrivePolicy, policy.as_str()),
-    ];
-    let (url, arn) = bench.queue("source", &attributes).await;
+    let (url, arn, dead_url) = bench.source_with_dead_letters(1).await;
     bench.create("f", 1).await;
     send(&bench, &url, &["innocent", "exit"]).await;
     let created = mapping(&bench, &arn).send().await.unwrap();
@@ -198,13 +185,7 @@ async fn f28_without_partial_failures_the_whole_batch_fails() {
 #[tokio::test(flavor = "multi_thread")]
 async fn f29_a_throttled_batch_uses_up_a_receive() {
     let bench = Bench::start().await;
-    let (dead_url, dead_arn) = bench.queue("dead", &[]).await;
-    let policy = json!({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1}).to_string();
-    let attributes = [
-        (QueueAttributeName::VisibilityTimeout, "1"),
-        (QueueAttributeName::RedrivePolicy, policy.as_str()),
-    ];
-    let (url, arn) = bench.queue("source", &attributes).await;
+    let (url, arn, dead_url) = bench.source_with_dead_letters(1).await;
     bench.create("f", 1).await;
     let shut = bench.lambda.put_function_concurrency().function_name("f");
     shut.reserved_concurrent_executions(0).send().await.unwrap();
