@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::error::AwsError;
+use crate::{clock::Clock, error::AwsError};
 
 /// A complete signature, which dynoxide insists on. The front has seen that the client signed; nobody checks values.
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=local";
@@ -49,10 +49,10 @@ pub enum StartError {
 }
 
 impl Dynamo {
-    /// Starts with no tables.
-    pub async fn start() -> Result<Self, StartError> {
-        let database =
-            Database::memory().map_err(|error| StartError::Database(error.to_string()))?;
+    /// Starts with no tables. `clock` decides when items expire.
+    pub async fn start(clock: Clock) -> Result<Self, StartError> {
+        let database = Database::memory_with_clock(Arc::new(clock))
+            .map_err(|error| StartError::Database(error.to_string()))?;
         let listener = TcpListener::bind((inner_address(), 0)).await?;
         let url = format!("http://{}/", listener.local_addr()?);
         let stop = CancellationToken::new();
@@ -175,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn tables_keep_items_and_errors_keep_their_names() {
-        let dynamo = Dynamo::start().await.unwrap();
+        let dynamo = Dynamo::start(Clock::default()).await.unwrap();
         let table = json!({
             "TableName": "tasks",
             "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],

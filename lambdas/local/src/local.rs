@@ -53,6 +53,8 @@ pub struct Options {
 pub struct Local {
     /// What clients take as `AWS_ENDPOINT_URL`: `http://127.0.0.1:PORT`.
     pub endpoint_url: String,
+    /// The time that every service goes by.
+    pub clock: Clock,
     /// URL of the HTTP API of each stack that has one.
     pub apis: BTreeMap<String, String>,
     /// What the templates ask for and the emulator does not enforce, in words for a person.
@@ -123,8 +125,8 @@ impl Local {
             path: options.work_dir.clone(),
             error,
         })?;
-        let dynamo = Dynamo::start().await?;
-        let clock = Clock;
+        let clock = Clock::default();
+        let dynamo = Dynamo::start(clock.clone()).await?;
         let metrics = Metrics::new(clock.clone());
         let logs = Logs::new(clock.clone());
         let sqs = Sqs::new(clock.clone(), metrics.clone(), endpoint_url.clone());
@@ -145,7 +147,7 @@ impl Local {
         let stop = CancellationToken::new();
         tokio::spawn(
             stop.clone()
-                .run_until_cancelled_owned(sample(clock, sqs.clone())),
+                .run_until_cancelled_owned(sample(clock.clone(), sqs.clone())),
         );
         let front = Front {
             sqs: sqs.clone(),
@@ -159,6 +161,7 @@ impl Local {
         let server = axum::serve(listener, front.router())
             .with_graceful_shutdown(stop.clone().cancelled_owned());
         let mut local = Self {
+            clock,
             apis: BTreeMap::new(),
             notes: Vec::new(),
             lambda: lambda.clone(),

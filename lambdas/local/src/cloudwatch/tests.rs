@@ -51,7 +51,7 @@ fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 fn samples_come_back_as_statistics_with_tagged_times() {
-    let metrics = Metrics::new(Clock);
+    let metrics = Metrics::new(Clock::default());
     for value in [2.0, 4.0] {
         metrics.record(
             "AWS/SQS",
@@ -90,7 +90,7 @@ fn samples_come_back_as_statistics_with_tagged_times() {
 
 #[test]
 fn dimensions_tell_series_apart() {
-    let metrics = Metrics::new(Clock);
+    let metrics = Metrics::new(Clock::default());
     metrics.record(
         "AWS/SQS",
         "NumberOfMessagesSent",
@@ -110,7 +110,7 @@ fn dimensions_tell_series_apart() {
 
 #[test]
 fn what_is_not_offered_is_refused_with_its_reason() {
-    let metrics = Metrics::new(Clock);
+    let metrics = Metrics::new(Clock::default());
     let math = cbor!({ "Id" => "m", "Expression" => "a * 2" }).unwrap();
     assert!(
         ask(&metrics, math)
@@ -144,7 +144,7 @@ fn what_is_not_offered_is_refused_with_its_reason() {
 
 #[test]
 fn nonsense_is_an_error_and_not_a_panic() {
-    let metrics = Metrics::new(Clock);
+    let metrics = Metrics::new(Clock::default());
     for body in [&b""[..], b"\xff\xff", b"{}", &[0x9b; 64], &[0xa1, 0x61]] {
         assert_eq!(
             metrics.handle_cbor("GetMetricData", body).unwrap_err().code,
@@ -155,7 +155,7 @@ fn nonsense_is_an_error_and_not_a_panic() {
 
 #[test]
 fn the_json_protocol_answers_the_same() {
-    let metrics = Metrics::new(Clock);
+    let metrics = Metrics::new(Clock::default());
     metrics.record("AWS/SQS", "NumberOfMessagesSent", &[], 2.0);
     let now = Timestamp::now().as_second();
     let request = serde_json::json!({

@@ -7,7 +7,7 @@ use super::*;
 const GROUP: &str = "/aws/lambda/send";
 
 fn with_lines(lines: &[&str]) -> Logs {
-    let logs = Logs::new(Clock);
+    let logs = Logs::new(Clock::default());
     for line in lines {
         logs.append(GROUP, "one", line);
     }
@@ -55,7 +55,7 @@ fn times_bound_what_is_found() {
             .unwrap();
         messages(&answer).len()
     };
-    let now = Clock.now().as_millisecond();
+    let now = Clock::default().now().as_millisecond();
     assert_eq!(found(now - 60_000, now), 1);
     assert_eq!(found(now + 60_000, now + 120_000), 0);
     assert_eq!(found(0, now - 60_000), 0);

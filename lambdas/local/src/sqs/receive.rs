@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 use self::shown::shown;
 use super::{
@@ -68,8 +68,10 @@ pub(super) struct Take<'a> {
 /// What one look at a queue found.
 struct Look {
     received: Vec<Received>,
-    /// Milliseconds until a message becomes visible by itself.
-    next_change: Option<u64>,
+    /// When it looked, in epoch milliseconds.
+    at: i64,
+    /// When a message becomes visible by itself.
+    next_change: Option<i64>,
     /// 120 000 messages are in flight already.
     over_limit: bool,
     changed: Arc<Notify>,
@@ -124,7 +126,7 @@ impl Sqs {
         take: Take<'_>,
         wait: Duration,
     ) -> Result<Vec<Received>, AwsError> {
-        let deadline = Instant::now() + wait;
+        let deadline = self.now() + i64::try_from(wait.as_millis()).unwrap_or(0);
         let mut changed = Arc::clone(&find(&mut self.lock(), name)?.changed);
         loop {
             let woken = Arc::clone(&changed);
@@ -135,16 +137,15 @@ impl Sqs {
             if look.over_limit && wait.is_zero() {
                 return Err(refusal::over_limit());
             }
-            if !look.received.is_empty() || Instant::now() >= deadline {
+            if !look.received.is_empty() || look.at >= deadline {
                 return Ok(look.received);
             }
             changed = look.changed;
-            let next_change =
-                Duration::from_millis(look.next_change.unwrap_or(u64::MAX).clamp(1, 20_000));
+            let until = look.next_change.map_or(deadline, |at| at.min(deadline));
+            let until = u64::try_from(until - look.at).unwrap_or(0).max(1);
             tokio::select! {
                 () = woken => {}
-                () = self.sleep(next_change) => {}
-                () = tokio::time::sleep_until(deadline) => {}
+                () = self.sleep(Duration::from_millis(until)) => {}
             }
         }
     }
@@ -164,10 +165,7 @@ impl Sqs {
         let taken = received_by(&mut hosted.queue, now, take, visibility, target.is_some());
         let over_limit = taken.is_err();
         let taken = taken.unwrap_or_default();
-        let next_change = hosted
-            .queue
-            .next_change()
-            .map(|at| u64::try_from(at - now).unwrap_or(0));
+        let next_change = hosted.queue.next_change();
         let changed = Arc::clone(&hosted.changed);
         let incarnation = hosted.incarnation.clone();
         if let Some(dead_letters) = target.and_then(|target| queues.hosted.get_mut(&target))
@@ -191,6 +189,7 @@ impl Sqs {
         }
         Ok(Look {
             received,
+            at: now,
             next_change,
             over_limit,
             changed,

@@ -6,8 +6,8 @@ use super::*;
 
 fn sqs() -> Sqs {
     Sqs::new(
-        Clock,
-        Metrics::new(Clock),
+        Clock::default(),
+        Metrics::new(Clock::default()),
         "http://127.0.0.1:4566".to_owned(),
     )
 }
