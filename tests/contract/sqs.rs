@@ -5,8 +5,12 @@
 
 #[path = "sqs/bench.rs"]
 mod bench;
+#[path = "sqs/clock.rs"]
+mod clock;
 #[path = "sqs/dead_letters.rs"]
 mod dead_letters;
+#[path = "sqs/faults.rs"]
+mod faults;
 #[path = "sqs/fifo.rs"]
 mod fifo;
 #[path = "sqs/messages.rs"]
@@ -15,3 +19,5 @@ mod messages;
 mod moves;
 #[path = "sqs/queues.rs"]
 mod queues;
+#[path = "sqs/witness.rs"]
+mod witness;

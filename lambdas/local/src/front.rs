@@ -1,11 +1,13 @@
 //! The one listener: every request passes the door, is read within its limit, and goes to its service.
 
 mod answer;
+mod struck;
+
+use std::time::Duration;
 
 use axum::{
-    Router,
     body::{Body, Bytes, to_bytes},
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts, uri::PathAndQuery},
     response::Response,
 };
@@ -15,6 +17,7 @@ use uuid::Uuid;
 
 use self::answer::{OTHER, Protocol, cbor, failure, protocol, reply, respond};
 use crate::{
+    admin::Admin,
     cloudwatch::Metrics,
     door::{self, Admission},
     dynamodb::Dynamo,
@@ -26,6 +29,9 @@ use crate::{
     sqs::Sqs,
     sts,
 };
+
+/// How long a client may take for the body of a request.
+const BODY_WITHIN: Duration = Duration::from_mins(1);
 
 /// The services behind the listener.
 #[derive(Clone)]
@@ -42,25 +48,53 @@ pub struct Front {
     pub lambda: Lambda,
     /// What calls functions over HTTP.
     pub http_apis: HttpApis,
+    /// What tests steer, where they may.
+    pub admin: Option<Admin>,
     /// Ends requests that are still waiting when the emulator stops.
     pub stop: CancellationToken,
 }
 
+/// A request past the door, read whole.
+struct Call<'a> {
+    route: Route<'a>,
+    parts: &'a Parts,
+    path: &'a str,
+    body: Bytes,
+    request_id: &'a str,
+}
+
 impl Front {
-    /// All paths and methods, in one handler: AWS services share `/` and differ in headers.
-    pub fn router(self) -> Router {
-        Router::new().fallback(enter).with_state(self)
+    /// Answers one request.
+    pub async fn enter(&self, request: Request) -> Response {
+        let request_id = Uuid::new_v4().to_string();
+        let served = self
+            .stop
+            .run_until_cancelled(self.serve(request, &request_id))
+            .await;
+        let mut response = served.unwrap_or_else(|| {
+            let error = AwsError::new(503, "ServiceUnavailable", "patterns-local is stopping.");
+            failure(OTHER, &error, &request_id)
+        });
+        if let Ok(id) = HeaderValue::try_from(request_id) {
+            response
+                .headers_mut()
+                .entry("x-amzn-requestid")
+                .or_insert(id);
+        }
+        response
     }
 
     async fn serve(&self, request: Request, request_id: &str) -> Response {
         let (parts, body) = request.into_parts();
-        let path = parts.uri.path().to_owned();
-        let route = Route::of(&parts.method, &path, &parts.headers);
+        let path = parts.uri.path();
+        let route = match Route::of(&parts.method, path, &parts.headers) {
+            Route::Admin(_) if self.admin.is_none() => Route::UnknownPath,
+            route => route,
+        };
         let protocol = protocol(&route);
-        let admission = if matches!(route, Route::HttpApi { .. }) {
-            Admission::Public
-        } else {
-            Admission::Signed
+        let admission = match route {
+            Route::HttpApi { .. } | Route::Admin(_) => Admission::Public,
+            _ => Admission::Signed,
         };
         if let Err(refused) = door::admit(&parts.headers, parts.uri.query(), admission) {
             return failure(protocol, &refused, request_id);
@@ -69,6 +103,28 @@ impl Front {
             Ok(body) => body,
             Err(error) => return failure(protocol, &error, request_id),
         };
+        let call = Call {
+            route,
+            parts: &parts,
+            path,
+            body,
+            request_id,
+        };
+        match &self.admin {
+            Some(admin) => self.through_faults(call, &admin.faults).await,
+            None => self.answer(call).await,
+        }
+    }
+
+    async fn answer(&self, call: Call<'_>) -> Response {
+        let protocol = protocol(&call.route);
+        let Call {
+            route,
+            parts,
+            path,
+            body,
+            request_id,
+        } = call;
         match route {
             Route::Sqs(operation) => match parsed(&body) {
                 Ok(input) => reply(
@@ -94,16 +150,10 @@ impl Front {
             },
             Route::Lambda => {
                 self.lambda
-                    .handle(
-                        &parts.method,
-                        &path,
-                        parts.uri.query(),
-                        &parts.headers,
-                        body,
-                    )
+                    .handle(&parts.method, path, parts.uri.query(), &parts.headers, body)
                     .await
             }
-            Route::HttpApi { stack, path } => match below(&parts, path, body) {
+            Route::HttpApi { stack, path } => match below(parts, path, body) {
                 Some(request) => self.http_apis.handle(stack, request).await,
                 None => failure(
                     protocol,
@@ -112,6 +162,10 @@ impl Front {
                 ),
             },
             Route::Query => query(&body, request_id),
+            Route::Admin(path) => match &self.admin {
+                Some(admin) => admin.handle(parts, path, &body),
+                None => failure(protocol, &nothing_here(parts), request_id),
+            },
             Route::UnknownTarget(target) => {
                 let message = format!("patterns-local does not offer {target}.");
                 failure(
@@ -120,38 +174,18 @@ impl Front {
                     request_id,
                 )
             }
-            Route::UnknownPath => {
-                let message = format!(
-                    "patterns-local offers nothing at {} {path}. It speaks SQS, Lambda, DynamoDB, CloudWatch, CloudWatch Logs and STS.",
-                    parts.method
-                );
-                failure(
-                    protocol,
-                    &AwsError::new(404, "UnknownOperationException", message),
-                    request_id,
-                )
-            }
+            Route::UnknownPath => failure(protocol, &nothing_here(parts), request_id),
         }
     }
 }
 
-async fn enter(State(front): State<Front>, request: Request) -> Response {
-    let request_id = Uuid::new_v4().to_string();
-    let served = front
-        .stop
-        .run_until_cancelled(front.serve(request, &request_id))
-        .await;
-    let mut response = served.unwrap_or_else(|| {
-        let error = AwsError::new(503, "ServiceUnavailable", "patterns-local is stopping.");
-        failure(OTHER, &error, &request_id)
-    });
-    if let Ok(id) = HeaderValue::try_from(request_id) {
-        response
-            .headers_mut()
-            .entry("x-amzn-requestid")
-            .or_insert(id);
-    }
-    response
+fn nothing_here(parts: &Parts) -> AwsError {
+    let message = format!(
+        "patterns-local offers nothing at {} {}. It speaks SQS, Lambda, DynamoDB, CloudWatch, CloudWatch Logs and STS.",
+        parts.method,
+        parts.uri.path()
+    );
+    AwsError::new(404, "UnknownOperationException", message)
 }
 
 async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, AwsError> {
@@ -167,8 +201,16 @@ async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, Aws
     if declared.is_some_and(|length: usize| length > most) {
         return Err(too_long());
     }
+    let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, most)).await;
+    let read = read.map_err(|_| {
+        let message = format!(
+            "The body did not arrive within {} s. Send the request again.",
+            BODY_WITHIN.as_secs()
+        );
+        AwsError::new(408, "RequestTimeout", message)
+    })?;
     // What fails otherwise is a connection that broke, and then nobody reads the answer.
-    to_bytes(body, most).await.map_err(|_| too_long())
+    read.map_err(|_| too_long())
 }
 
 fn parsed(body: &[u8]) -> Result<Value, AwsError> {

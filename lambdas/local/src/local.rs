@@ -13,15 +13,19 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
+    admin::Admin,
     clock::Clock,
     cloudwatch::Metrics,
     deploy::{DeployError, Services, deploy},
     dynamodb::{self, Dynamo},
+    faults::Faults,
     front::Front,
     http_api::HttpApis,
     lambda::{Lambda, LambdaParts},
+    listener,
     logs::Logs,
     sqs::Sqs,
+    witness::Witness,
 };
 
 /// How often the gauges of `AWS/SQS` are taken.
@@ -47,6 +51,8 @@ pub struct Options {
     pub work_dir: PathBuf,
     /// Name and text of each template to deploy.
     pub templates: Vec<(String, String)>,
+    /// Offers what AWS does not have, for tests: see [`crate::admin`].
+    pub admin: bool,
 }
 
 /// A running emulator. Dropping it ends the listener; [`Local::stop`] also ends the function processes.
@@ -85,10 +91,12 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
-    /// Function processes would have nowhere to start.
-    #[error("cannot make the folder {path} for the functions: {error}")]
+    /// Function processes would have nowhere to start, or the witness nowhere to write.
+    #[error(
+        "cannot make {path}: {error}; free space there, or name another place with `--state-dir`"
+    )]
     WorkDir {
-        /// The folder.
+        /// The folder or file.
         path: PathBuf,
         /// What the system said.
         error: io::Error,
@@ -125,11 +133,22 @@ impl Local {
             path: options.work_dir.clone(),
             error,
         })?;
+        let witness = if options.admin {
+            let path = options.work_dir.join("witness.ndjson");
+            Witness::to(&path).map_err(|error| StartError::WorkDir { path, error })?
+        } else {
+            Witness::default()
+        };
         let clock = Clock::default();
         let dynamo = Dynamo::start(clock.clone()).await?;
         let metrics = Metrics::new(clock.clone());
         let logs = Logs::new(clock.clone());
-        let sqs = Sqs::new(clock.clone(), metrics.clone(), endpoint_url.clone());
+        let sqs = Sqs::new(
+            clock.clone(),
+            metrics.clone(),
+            witness.clone(),
+            endpoint_url.clone(),
+        );
         let lambda = Lambda::new(LambdaParts {
             clock: clock.clone(),
             sqs: sqs.clone(),
@@ -156,20 +175,19 @@ impl Local {
             dynamo: dynamo.clone(),
             lambda: lambda.clone(),
             http_apis: http_apis.clone(),
+            admin: options.admin.then(|| Admin {
+                faults: Faults::default(),
+                clock: clock.clone(),
+                witness,
+            }),
             stop: stop.clone(),
         };
-        let server = axum::serve(listener, front.router())
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
         let mut local = Self {
             clock,
             apis: BTreeMap::new(),
             notes: Vec::new(),
             lambda: lambda.clone(),
-            server: tokio::spawn(async move {
-                if let Err(error) = server.await {
-                    tracing::error!(%error, "the listener ended");
-                }
-            }),
+            server: tokio::spawn(listener::run(listener, front, stop.clone())),
             stop: stop.drop_guard(),
             endpoint_url,
         };
@@ -180,31 +198,35 @@ impl Local {
             dynamo,
             http_apis,
         };
-        for (stack, template) in &options.templates {
-            match deploy(stack, template, &services).await {
-                Ok(deployed) => {
-                    for note in deployed.notes {
-                        if !local.notes.contains(&note) {
-                            local.notes.push(note);
-                        }
-                    }
-                    if services.http_apis.has(stack) {
-                        local.apis.insert(
-                            stack.clone(),
-                            format!("{}/_apis/{stack}", local.endpoint_url),
-                        );
-                    }
-                }
-                Err(error) => {
-                    local.stop().await;
-                    return Err(StartError::Deploy {
-                        stack: stack.clone(),
-                        error,
-                    });
-                }
-            }
+        if let Err(error) = local.deploy(&options.templates, &services).await {
+            local.stop().await;
+            return Err(error);
         }
         Ok(local)
+    }
+
+    async fn deploy(
+        &mut self,
+        templates: &[(String, String)],
+        services: &Services,
+    ) -> Result<(), StartError> {
+        for (stack, template) in templates {
+            let deployed = deploy(stack, template, services).await;
+            let deployed = deployed.map_err(|error| StartError::Deploy {
+                stack: stack.clone(),
+                error,
+            })?;
+            for note in deployed.notes {
+                if !self.notes.contains(&note) {
+                    self.notes.push(note);
+                }
+            }
+            if services.http_apis.has(stack) {
+                let url = format!("{}/_apis/{stack}", self.endpoint_url);
+                self.apis.insert(stack.clone(), url);
+            }
+        }
+        Ok(())
     }
 
     /// Kills all function processes, ends pollers, long polls and the listener.

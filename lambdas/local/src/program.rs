@@ -223,6 +223,7 @@ fn options(flags: &Flags, program: &Path, place: &Place) -> Options {
         templates: TEMPLATES
             .map(|(stack, text)| (stack.to_owned(), text.to_owned()))
             .to_vec(),
+        admin: flags.admin,
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Route<'a> {
         /// Begins with a slash.
         path: &'a str,
     },
+    /// What AWS does not have: the path below `/_patterns/`.
+    Admin(&'a str),
     /// The query protocol, a form in the body.
     Query,
     /// A JSON protocol for a service that is not here: the whole target.
@@ -40,6 +42,9 @@ impl<'a> Route<'a> {
             let (stack, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
             let path = if path.is_empty() { "/" } else { path };
             return Self::HttpApi { stack, path };
+        }
+        if let Some(path) = path.strip_prefix("/_patterns/") {
+            return Self::Admin(path);
         }
         if path.starts_with("/functions") || is_dated(path) {
             return Self::Lambda;
@@ -84,7 +89,8 @@ impl<'a> Route<'a> {
             Self::Lambda => 70 * MIB,
             // API Gateway's limit ("Amazon API Gateway quotas").
             Self::HttpApi { .. } => 10 * MIB,
-            Self::Logs(_)
+            Self::Admin(_)
+            | Self::Logs(_)
             | Self::CloudWatchCbor(_)
             | Self::CloudWatchJson(_)
             | Self::Query

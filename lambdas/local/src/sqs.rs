@@ -7,6 +7,7 @@
 mod attributes;
 mod digest;
 mod direct;
+mod life;
 mod message;
 mod moves;
 mod operations;
@@ -30,12 +31,13 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use self::message::{MessageAttribute, Outgoing, Received};
-use self::{moves::Tasks, queue::Queue, settings::Settings};
+use self::{moves::Tasks, queue::Queue};
 use crate::{
     account::{ACCOUNT_ID, queue_arn},
     clock::Clock,
     cloudwatch::Metrics,
     error::AwsError,
+    witness::Witness,
 };
 
 /// How long the name of a deleted queue cannot be used for another ("`DeleteQueue`").
@@ -50,6 +52,7 @@ pub struct Sqs {
 struct Shared {
     clock: Clock,
     metrics: Metrics,
+    witness: Witness,
     endpoint_url: String,
     /// One short lock for all: moving into a dead-letter queue touches two queues at once.
     queues: Mutex<Queues>,
@@ -87,9 +90,9 @@ struct Hosted {
 }
 
 impl Hosted {
-    fn new(settings: Settings, tags: BTreeMap<String, String>, now_seconds: i64) -> Self {
+    fn new(queue: Queue, tags: BTreeMap<String, String>, now_seconds: i64) -> Self {
         Self {
-            queue: Queue::new(settings),
+            queue,
             changed: Arc::new(Notify::new()),
             incarnation: Uuid::new_v4().to_string(),
             tags,
@@ -104,11 +107,12 @@ impl Hosted {
 impl Sqs {
     /// No queues yet. `endpoint_url` is the start of every queue's URL.
     #[must_use]
-    pub fn new(clock: Clock, metrics: Metrics, endpoint_url: String) -> Self {
+    pub fn new(clock: Clock, metrics: Metrics, witness: Witness, endpoint_url: String) -> Self {
         Self {
             shared: Arc::new(Shared {
                 clock,
                 metrics,
+                witness,
                 endpoint_url,
                 queues: Mutex::default(),
             }),

@@ -42,6 +42,7 @@ impl Bench {
             function_command: vec![exe.into(), "function".into()],
             work_dir: dir.path().to_owned(),
             templates,
+            admin: false,
         })
         .await
         .unwrap_or_else(|error| panic!("{error}"));

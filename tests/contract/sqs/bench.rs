@@ -1,7 +1,7 @@
 //! One emulator for all cases, each with queues of its own.
 
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::{OnceLock, mpsc},
     time::{Duration, Instant},
 };
@@ -14,6 +14,7 @@ use aws_sdk_sqs::{
 };
 use patterns_local::{Local, Options};
 use serde_json::json;
+use tempfile::TempDir;
 
 /// What is waited for must come within this time, or the case fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,24 +27,70 @@ pub fn endpoint() -> &'static str {
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
-                let exe = env!("CARGO_BIN_EXE_patterns-local");
-                let local = Local::start(Options {
-                    port: 0,
-                    concurrency: 1,
-                    retry_waits: [Duration::ZERO; 2],
-                    exec_command: vec![exe.into(), "exec".into()],
-                    function_command: vec![exe.into(), "function".into()],
-                    work_dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
-                    templates: Vec::new(),
-                })
-                .await
-                .unwrap_or_else(|error| panic!("{error}"));
+                let local = emulator(Path::new(env!("CARGO_TARGET_TMPDIR")), false).await;
                 started.send(local.endpoint_url.clone()).unwrap();
                 std::future::pending::<()>().await;
             });
         });
         endpoint.recv().unwrap()
     })
+}
+
+/// An emulator whose files are in `dir`, with or without the path for tests.
+async fn emulator(dir: &Path, admin: bool) -> Local {
+    let exe = env!("CARGO_BIN_EXE_patterns-local");
+    let local = Local::start(Options {
+        port: 0,
+        concurrency: 1,
+        retry_waits: [Duration::ZERO; 2],
+        exec_command: vec![exe.into(), "exec".into()],
+        function_command: vec![exe.into(), "function".into()],
+        work_dir: dir.to_owned(),
+        templates: Vec::new(),
+        admin,
+    })
+    .await;
+    local.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// An emulator for one case, whose faults, clock and witness are the case's own.
+pub struct Steered {
+    pub bench: Bench,
+    pub local: Local,
+    _dir: TempDir,
+}
+
+impl Steered {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let local = emulator(dir.path(), true).await;
+        Self {
+            bench: Bench::at(&local.endpoint_url),
+            local,
+            _dir: dir,
+        }
+    }
+
+    /// Calls the path for tests; answers status and text.
+    pub async fn admin(&self, method: reqwest::Method, path: &str, body: &str) -> (u16, String) {
+        let url = format!("{}/_patterns/{path}", self.local.endpoint_url);
+        let request = reqwest::Client::new().request(method, url);
+        let answer = request.body(body.to_owned()).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Lets this happen from now on, instead of what was set before.
+    pub async fn faults(&self, rules: serde_json::Value) {
+        let body = json!({ "seed": 1, "rules": rules }).to_string();
+        let (status, text) = self.admin(reqwest::Method::PUT, "faults", &body).await;
+        assert_eq!(status, 200, "{text}");
+    }
+
+    pub async fn advance(&self, by: Duration) {
+        let body = json!({ "advance_ms": by.as_millis() }).to_string();
+        let (status, text) = self.admin(reqwest::Method::POST, "clock", &body).await;
+        assert_eq!(status, 200, "{text}");
+    }
 }
 
 pub struct Bench {
@@ -60,13 +107,17 @@ pub struct Queue {
 
 impl Bench {
     pub fn new() -> Self {
+        Self::at(endpoint())
+    }
+
+    fn at(endpoint_url: &str) -> Self {
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("any", "any", None, None, "test"))
             // An error is a case to see, not to hide.
             .retry_config(RetryConfig::disabled())
-            .endpoint_url(endpoint())
+            .endpoint_url(endpoint_url)
             .build();
         Self {
             sqs: Client::from_conf(config),

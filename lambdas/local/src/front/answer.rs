@@ -35,6 +35,7 @@ pub(super) fn protocol(route: &Route) -> Protocol {
         Route::DynamoDb
         | Route::Lambda
         | Route::HttpApi { .. }
+        | Route::Admin(_)
         | Route::UnknownTarget(_)
         | Route::UnknownPath => OTHER,
     }

@@ -33,6 +33,7 @@ async fn start_with(
         function_command: Vec::new(),
         work_dir: directory.path().to_owned(),
         templates,
+        admin: false,
     })
     .await
 }

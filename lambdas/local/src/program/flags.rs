@@ -14,6 +14,8 @@ use clap::Parser;
         patterns-local daemon …         the daemon, as patterns-daemon\n  \
         patterns-local function NAME    one of the functions, as its own binary"
 )]
+// Each is a flag of its own on the command line.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Flags {
     /// Open no dashboard; print one JSON line when ready and run until SIGTERM
     #[arg(long)]
@@ -36,4 +38,7 @@ pub struct Flags {
     /// Function runs at once in the whole account; beyond that callers are throttled
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub concurrency: u32,
+    /// For tests: offer faults, a clock that can be moved and a log of every message's life under /_patterns/
+    #[arg(long)]
+    pub admin: bool,
 }

@@ -200,9 +200,12 @@ fn move_one(queues: &mut Queues, now: i64, source: &str, handle: &str) -> Result
     if let Some(task) = hosted.moves.iter_mut().find(|task| task.handle == handle) {
         task.moved += 1;
     }
+    let new_id = Uuid::new_v4().to_string();
+    let old_id = &dead.content.message_id;
+    hosted.queue.moved(now, old_id, &target, Some(&new_id));
     if let Some(hosted) = queues.hosted.get_mut(&target) {
         let content = Content {
-            message_id: Uuid::new_v4().to_string(),
+            message_id: new_id,
             sent_at: now,
             ..Arc::unwrap_or_clone(dead.content)
         };

@@ -1,4 +1,5 @@
-//! One queue as a state machine: every operation takes the time and nothing here waits, locks or does I/O.
+//! One queue as a state machine: every operation takes the time, and nothing here waits. What happens to a message is told to
+//! the witness, if there is one.
 
 mod arrive;
 mod groups;
@@ -17,6 +18,7 @@ use self::{
     recent::Recent,
 };
 use super::{
+    life::{Event, Life},
     message::{Accepted, Content, Dead, Delivery, Ticket},
     settings::Settings,
 };
@@ -89,11 +91,13 @@ pub(super) struct Queue {
     attempts: Recent<String, Vec<(Ticket, i64)>>,
     next_sequence: u64,
     next_receive: u64,
+    life: Life,
 }
 
 impl Queue {
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: Settings, life: Life) -> Self {
         Self {
+            life,
             messages: BTreeMap::new(),
             places: Places::new(settings.fifo.is_some()),
             by_age: BTreeSet::new(),
@@ -142,19 +146,27 @@ impl Queue {
         while let Some(&(sent_at, sequence)) = self.by_age.first()
             && sent_at + retention <= now
         {
-            self.remove(sequence);
+            if let Some(held) = self.remove(sequence) {
+                let id = &held.content.message_id;
+                self.life.tell(now, id, Event::Expired);
+            }
             expired += 1;
         }
         expired
     }
 
     /// Deletes the message if the ticket is of its latest receive. An older ticket, or one of a deleted message, changes nothing.
-    pub fn delete(&mut self, ticket: Ticket) -> bool {
+    pub fn delete(&mut self, now: i64, ticket: Ticket) -> bool {
         let current = self
             .messages
             .get(&ticket.sequence)
             .is_some_and(|held| held.last_receive == ticket.receive);
-        current && self.remove(ticket.sequence).is_some()
+        let deleted = current.then(|| self.remove(ticket.sequence)).flatten();
+        if let Some(held) = &deleted {
+            let id = &held.content.message_id;
+            self.life.tell(now, id, Event::Deleted);
+        }
+        deleted.is_some()
     }
 
     /// Whether the receive that the ticket stands for no longer holds its message, which is still here.
@@ -195,8 +207,12 @@ impl Queue {
     }
 
     /// Forgets every message, in flight ones too. Returns how many there were.
-    pub fn purge(&mut self) -> usize {
+    pub fn purge(&mut self, now: i64) -> usize {
         let count = self.messages.len();
+        for held in self.messages.values() {
+            let id = &held.content.message_id;
+            self.life.tell(now, id, Event::Purged);
+        }
         self.messages.clear();
         self.places.clear();
         self.by_age.clear();
@@ -266,6 +282,12 @@ impl Queue {
             receive_count: held.receive_count,
             first_received: held.first_received,
         })
+    }
+
+    /// Tells the witness that a message which was taken out is in the queue `to` now.
+    pub fn moved(&self, now: i64, message_id: &str, to: &str, new_message_id: Option<&str>) {
+        let event = Event::Moved { to, new_message_id };
+        self.life.tell(now, message_id, event);
     }
 }
 

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Hosted, Queues, Sqs, find, name_in_arn, operations::queue_name, refusal,
-    refusal::invalid_value, settings::Settings,
+    Hosted, Queues, Sqs, find, life::Life, name_in_arn, operations::queue_name, queue::Queue,
+    refusal, refusal::invalid_value, settings::Settings,
 };
 use crate::{account::ACCOUNT_ID, account::queue_arn, error::AwsError};
 
@@ -94,9 +94,11 @@ impl Sqs {
             return Err(refusal::queue_deleted_recently());
         }
         check_target(&queues, name, &settings)?;
-        queues
-            .hosted
-            .insert(name.to_owned(), Hosted::new(settings, tags, now / 1000));
+        let life = Life::of(self.shared.witness.clone(), name);
+        queues.hosted.insert(
+            name.to_owned(),
+            Hosted::new(Queue::new(settings, life), tags, now / 1000),
+        );
         Ok(self.url(name))
     }
 
@@ -177,11 +179,12 @@ impl Sqs {
         let name = queue_name(request.queue_url.as_deref())?;
         let now = self.now();
         let mut queues = self.lock();
-        let gone = queues
+        let mut gone = queues
             .hosted
             .remove(name)
             .ok_or_else(refusal::queue_does_not_exist)?;
         queues.deleted_at.insert(name.to_owned(), now);
+        gone.queue.purge(now);
         gone.changed.notify_waiters();
         Ok(json!({}))
     }
@@ -198,7 +201,7 @@ impl Sqs {
             return Err(refusal::purge_in_progress(name));
         }
         hosted.purged_at = Some(now);
-        hosted.queue.purge();
+        hosted.queue.purge(now);
         Ok(json!({}))
     }
 }

@@ -165,6 +165,12 @@ impl Sqs {
         let taken = received_by(&mut hosted.queue, now, take, visibility, target.is_some());
         let over_limit = taken.is_err();
         let taken = taken.unwrap_or_default();
+        if let Some(target) = &target {
+            for dead in &taken.dead {
+                let id = &dead.content.message_id;
+                hosted.queue.moved(now, id, target, None);
+            }
+        }
         let next_change = hosted.queue.next_change();
         let changed = Arc::clone(&hosted.changed);
         let incarnation = hosted.incarnation.clone();

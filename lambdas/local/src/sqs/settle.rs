@@ -99,7 +99,7 @@ impl Sqs {
                 if fifo && hosted.queue.has_expired(now, ticket) {
                     return Err(refusal::receipt_expired(handle));
                 }
-                hosted.queue.delete(ticket);
+                hosted.queue.delete(now, ticket);
                 if fifo {
                     // The rest of the group may be received now.
                     hosted.changed.notify_waiters();

@@ -8,6 +8,7 @@ fn sqs() -> Sqs {
     Sqs::new(
         Clock::default(),
         Metrics::new(Clock::default()),
+        Witness::default(),
         "http://127.0.0.1:4566".to_owned(),
     )
 }

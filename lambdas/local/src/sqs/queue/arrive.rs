@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{Held, Queue, places::Place};
-use crate::sqs::message::{Accepted, Content, Dead, sequence_number};
+use crate::sqs::{
+    life::Event,
+    message::{Accepted, Content, Dead, sequence_number},
+};
 
 impl Queue {
     /// Takes in a new message, after its own delay or the queue's. A duplicate in a FIFO queue is accepted and not kept.
@@ -12,6 +15,8 @@ impl Queue {
         if let Some(key) = &key
             && let Some(earlier) = self.accepted.get(now, key)
         {
+            let id = &content.message_id;
+            self.life.tell(now, id, Event::Deduplicated);
             return earlier.clone();
         }
         let accepted = Accepted {
@@ -25,6 +30,7 @@ impl Queue {
         if let Some(key) = key {
             self.accepted.put(now, key, accepted.clone());
         }
+        self.life.sent(now, &content, self.next_sequence);
         let delay = i64::from(delay_seconds.unwrap_or(self.settings.delay_seconds)) * 1000;
         self.hold(Held {
             content: Arc::new(content),

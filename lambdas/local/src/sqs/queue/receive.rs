@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{Queue, places::Place};
-use crate::sqs::message::{Dead, Delivery};
+use crate::sqs::{
+    life::Event,
+    message::{Dead, Delivery},
+};
 
 /// Messages in flight that a queue allows ("Amazon SQS standard queue quotas" and "Amazon SQS FIFO queue quotas").
 pub(super) const MAX_IN_FLIGHT: usize = 120_000;
@@ -121,6 +124,10 @@ impl Queue {
         held.receive_count += 1;
         held.receives_here += 1;
         held.first_received.get_or_insert(now);
+        let event = Event::Received {
+            receive_count: held.receive_count,
+        };
+        self.life.tell(now, &held.content.message_id, event);
         if held.receives_here >= RECEIVES_BEFORE_AGE_SKIPS {
             self.young.remove(&sequence);
         }

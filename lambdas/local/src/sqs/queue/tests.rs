@@ -27,7 +27,7 @@ fn queue(attributes: &[(&str, &str)]) -> Queue {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     settings.change(&attributes.collect()).unwrap();
-    Queue::new(settings)
+    Queue::new(settings, Life::default())
 }
 
 fn send(queue: &mut Queue, now: i64) {
@@ -56,11 +56,11 @@ fn a_message_is_visible_then_in_flight_then_visible_again_then_gone() {
     let second = receive_one(&mut queue, 31_000).unwrap();
     assert_eq!((second.receive_count, second.first_received), (2, 1_000));
     assert!(
-        !queue.delete(first.ticket),
+        !queue.delete(0, first.ticket),
         "the handle of an older receive deletes nothing"
     );
-    assert!(queue.delete(second.ticket));
-    assert!(!queue.delete(second.ticket));
+    assert!(queue.delete(0, second.ticket));
+    assert!(!queue.delete(0, second.ticket));
     assert_eq!(depth(&mut queue, 31_000), (0, 0, 0));
 }
 
@@ -70,7 +70,7 @@ fn the_latest_handle_deletes_even_after_the_timeout() {
     send(&mut queue, 0);
     let delivery = receive_one(&mut queue, 0).unwrap();
     assert_eq!(depth(&mut queue, 30_000), (1, 0, 0));
-    assert!(queue.delete(delivery.ticket));
+    assert!(queue.delete(0, delivery.ticket));
 }
 
 #[test]
@@ -262,7 +262,7 @@ proptest! {
                 }
                 Step::Delete(which) => {
                     if let Some(ticket) = tickets.get(which) {
-                        gone += usize::from(queue.delete(*ticket));
+                        gone += usize::from(queue.delete(0, *ticket));
                     }
                 }
                 Step::Change(which, seconds) => {
@@ -272,7 +272,7 @@ proptest! {
                         prop_assert_eq!(queue.places.in_flight(), in_flight - usize::from(changed && seconds == 0));
                     }
                 }
-                Step::Purge => gone += queue.purge(),
+                Step::Purge => gone += queue.purge(0),
                 Step::Wait(milliseconds) => now += milliseconds,
             }
             let held = queue.places.visible() + queue.places.delayed() + queue.places.in_flight();

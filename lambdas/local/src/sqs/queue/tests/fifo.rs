@@ -11,7 +11,7 @@ fn fifo(attributes: &[(&str, &str)]) -> Queue {
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     settings.change(&attributes.collect()).unwrap();
-    Queue::new(settings)
+    Queue::new(settings, Life::default())
 }
 
 /// Sends a message whose id, and deduplication id, is `id`.
@@ -46,7 +46,7 @@ fn a_group_is_received_in_order_and_by_one_consumer_at_a_time() {
     assert_eq!(ids(&two), ["a1", "a2"], "as many of one group as possible");
     let rest = receive_ten(&mut queue, 0);
     assert_eq!(ids(&rest), ["b1"], "group a is held");
-    assert!(queue.delete(two[0].ticket));
+    assert!(queue.delete(0, two[0].ticket));
     assert!(receive_ten(&mut queue, 0).is_empty(), "a2 is still held");
     queue.change_visibility(0, two[1].ticket, 0).unwrap();
     assert_eq!(ids(&receive_ten(&mut queue, 0)), ["a2", "a3"]);
@@ -62,7 +62,7 @@ fn a_duplicate_is_accepted_and_not_kept_for_five_minutes_also_after_the_first_wa
     let mut queue = fifo(&[]);
     let first = send_in(&mut queue, 0, "a", "one");
     let delivery = receive_one(&mut queue, 0).unwrap();
-    assert!(queue.delete(delivery.ticket));
+    assert!(queue.delete(0, delivery.ticket));
     assert_eq!(send_in(&mut queue, 299_999, "b", "one"), first);
     assert_eq!(depth(&mut queue, 299_999), (0, 0, 0));
     let later = send_in(&mut queue, 300_000, "b", "one");
@@ -199,7 +199,7 @@ proptest! {
                 Step::Delete(which) => {
                     if which < held.len() {
                         let (_, ticket, _) = held.remove(which);
-                        prop_assert!(queue.delete(ticket));
+                        prop_assert!(queue.delete(0, ticket));
                         done.insert(ticket.sequence);
                     }
                 }
@@ -211,7 +211,7 @@ proptest! {
                     held.retain(|(_, _, until)| *until > now);
                 }
                 Step::Purge => {
-                    queue.purge();
+                    queue.purge(0);
                     held.clear();
                     done.extend(0..sent);
                 }
