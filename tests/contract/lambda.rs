@@ -18,6 +18,8 @@ mod filter;
 mod function;
 #[path = "lambda/http_api.rs"]
 mod http_api;
+#[path = "lambda/orphans.rs"]
+mod orphans;
 #[path = "lambda/process.rs"]
 mod process;
 #[path = "lambda/synchronous.rs"]

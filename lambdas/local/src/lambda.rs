@@ -7,6 +7,7 @@ mod batch;
 mod code;
 mod concurrency;
 pub(crate) mod configure;
+mod ending;
 mod environment;
 mod error;
 mod event;

@@ -3,9 +3,10 @@
 //! The only file that links the emulator with the product. It starts itself again for each child, so that one binary is
 //! enough for the first minute.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use patterns_local::process;
 use rustix::process::Signal;
 
 mod program;
@@ -40,25 +41,30 @@ fn as_own_program(args: Vec<OsString>) -> Vec<OsString> {
     std::iter::once(name).chain(args).collect()
 }
 
-/// `exec --parent PID -- PROGRAM ARGS…`: PROGRAM is killed when its parent dies; `--terminate PID` asks it to end instead.
+/// `exec --parent PID -- PROGRAM ARGS…`: PROGRAM is killed when its parent dies; `--terminate PID` asks it to end instead. `--keep`:
+/// PROGRAM and all it starts are killed when stdin ends.
 fn exec(args: &[OsString]) -> ExitCode {
-    const USAGE: &str = "exec --parent|--terminate PID -- PROGRAM ARGS…: becomes PROGRAM, which then ends when PID does";
-    let [flag, parent, dashes, program, arguments @ ..] = args else {
+    const USAGE: &str = "exec (--parent PID | --terminate PID | --keep) -- PROGRAM ARGS…: PROGRAM ends when PID does, or when stdin ends";
+    let dashes = args.iter().position(|arg| arg == "--");
+    let (flags, command) = args.split_at(dashes.unwrap_or(args.len()));
+    let [_, program, arguments @ ..] = command else {
         return usage(USAGE);
     };
-    let signal = match flag.to_str() {
-        Some("--parent") => Signal::KILL,
-        Some("--terminate") => Signal::TERM,
+    let flags: Vec<&str> = flags.iter().filter_map(|flag| flag.to_str()).collect();
+    let become_child = |parent: &str, signal| match parent.parse() {
+        Ok(parent) => Err(process::exec(parent, signal, program, arguments)),
+        Err(_) => Ok(usage(USAGE)),
+    };
+    let ended = match *flags {
+        ["--parent", parent] => become_child(parent, Signal::KILL),
+        ["--terminate", parent] => become_child(parent, Signal::TERM),
+        ["--keep"] => process::keeper::keep(program, arguments),
         _ => return usage(USAGE),
     };
-    match parent.to_str().and_then(|pid| pid.parse().ok()) {
-        Some(parent) if dashes == OsStr::new("--") => {
-            let error = patterns_local::process::exec(parent, signal, program, arguments);
-            eprintln!("cannot start {}: {error}", program.display());
-            ExitCode::FAILURE
-        }
-        _ => usage(USAGE),
-    }
+    ended.unwrap_or_else(|error| {
+        eprintln!("cannot start {}: {error}", program.display());
+        ExitCode::FAILURE
+    })
 }
 
 fn usage(text: &str) -> ExitCode {

@@ -1,15 +1,18 @@
 //! Child processes whose life is tied to ours: each in a process group of its own, and dead when we are, even after `kill -9`.
 //!
-//! The kernel sends a child its parent's death signal only if the child asked for it, and only a process can ask for itself.
-//! So a child is started through the *exec step*: this program again, which asks and then becomes the real program.
+//! A child is started through the *exec step*: this program again. For a program of ours it asks the kernel for its parent's death
+//! signal, which only a process can ask for itself, and then becomes the program ([`exec`]). That signal reaches no process
+//! further down; so for a program of somebody else the step stays as the [`keeper`] of a [`tree`] of processes.
+
+pub mod keeper;
+pub mod tree;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::ExitStatus;
 
-use rustix::process::{Pid, Signal};
-use tokio::process::{Child, Command};
+use rustix::process::Signal;
+use tokio::process::Command;
 
 /// The exec step: asks for `signal` when `parent` dies, then becomes `program`. Returns only if that failed.
 ///
@@ -36,6 +39,17 @@ pub fn command(
     program: &OsStr,
     arguments: &[OsString],
 ) -> io::Result<Command> {
+    let mut command = exec_step(exec_command)?;
+    command
+        .arg("--parent")
+        .arg(std::process::id().to_string())
+        .arg("--")
+        .arg(program)
+        .args(arguments);
+    Ok(command)
+}
+
+fn exec_step(exec_command: &[OsString]) -> io::Result<Command> {
     let [step, leading @ ..] = exec_command else {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -43,64 +57,6 @@ pub fn command(
         ));
     };
     let mut command = Command::new(step);
-    command
-        .args(leading)
-        .arg("--parent")
-        .arg(std::process::id().to_string())
-        .arg("--")
-        .arg(program)
-        .args(arguments)
-        .env_clear()
-        .process_group(0);
+    command.args(leading).env_clear().process_group(0);
     Ok(command)
-}
-
-/// A running child and everything it started. Dropping it kills the whole group.
-#[derive(Debug)]
-pub struct Group {
-    child: Child,
-    leader: Option<Pid>,
-}
-
-impl Group {
-    /// Starts `command`, which must come from [`command`].
-    pub fn spawn(command: &mut Command) -> io::Result<Self> {
-        let child = command.spawn()?;
-        let leader = child
-            .id()
-            .and_then(|id| i32::try_from(id).ok())
-            .and_then(Pid::from_raw);
-        Ok(Self { child, leader })
-    }
-
-    /// The child itself, to take its pipes.
-    pub fn child(&mut self) -> &mut Child {
-        &mut self.child
-    }
-
-    /// Waits until the child has ended, and ends what it left behind. Cancel safe.
-    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
-        let status = self.child.wait().await;
-        self.kill();
-        status
-    }
-
-    /// Whether the child has already ended.
-    pub fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
-    }
-
-    /// Kills the group. Once is enough: afterwards its number may belong to another group.
-    pub fn kill(&mut self) {
-        if let Some(leader) = self.leader.take() {
-            // An error means that nobody is left in the group.
-            let _ = rustix::process::kill_process_group(leader, Signal::KILL);
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }

@@ -9,8 +9,7 @@ use base64::Engine as _;
 use serde_json::json;
 use zip::write::SimpleFileOptions;
 
-use super::bench::{Bench, bootstrap_after, wait_until};
-use super::synchronous::is_running;
+use super::bench::{Bench, bootstrap_after};
 
 /// `CreateFunction` with this zip; answers the error's code and message.
 async fn refused(bench: &Bench, zip: Vec<u8>) -> (String, String) {
@@ -59,49 +58,6 @@ async fn a_bootstrap_that_is_not_executable_is_an_invalid_entrypoint() {
         message.ends_with("/bootstrap: permission denied"),
         "{message}"
     );
-    bench.local.stop().await;
-}
-
-/// AWS Lambda developer guide, "Understanding the Lambda execution environment lifecycle" (shutdown: the environment ends with all its
-/// processes).
-#[tokio::test(flavor = "multi_thread")]
-async fn a_timeout_ends_a_bootstrap_that_forks_and_ignores_sigterm_with_all_it_started() {
-    let bench = Bench::start().await;
-    let before = "trap '' TERM\nsleep 600 &\necho $! > \"$MARKS/forked\"";
-    bench
-        .create_from("forking", 1, bootstrap_after(before, 0o755))
-        .await;
-    bench.create("other", 10).await;
-    let (other, _) = bench.invoke("other", json!({})).await;
-
-    let (payload, _) = bench.invoke("forking", json!({"do": "hang"})).await;
-    assert_eq!(payload["errorType"], "Sandbox.Timedout");
-    let forked: u64 = bench.mark("forked").trim().parse().unwrap();
-    let hung = bench.runs().pop().unwrap()["pid"].as_u64().unwrap();
-    wait_until("all it started has ended", || async move {
-        !is_running(forked) && !is_running(hung)
-    })
-    .await;
-    let (again, _) = bench.invoke("other", json!({})).await;
-    assert_eq!(again["pid"], other["pid"]);
-    bench.local.stop().await;
-}
-
-/// AWS Lambda developer guide, "Execution environment lifecycle": deleting a function ends its environments.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_an_idle_function_forked_ends_with_it() {
-    let bench = Bench::start().await;
-    let before = "sleep 600 &\necho $! > \"$MARKS/forked\"";
-    bench
-        .create_from("forking", 5, bootstrap_after(before, 0o755))
-        .await;
-    let (_, error) = bench.invoke("forking", json!({})).await;
-    assert_eq!(error, None);
-    let forked: u64 = bench.mark("forked").trim().parse().unwrap();
-    assert!(is_running(forked));
-    let delete = bench.lambda.delete_function().function_name("forking");
-    delete.send().await.unwrap();
-    wait_until("it has ended", || async move { !is_running(forked) }).await;
     bench.local.stop().await;
 }
 

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -14,13 +13,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::LambdaParts;
-use super::code;
 use super::function::Configuration;
 use super::output::{Output, Pipes};
 use super::runtime_api::{Delivery, RuntimeApi, Signal, failure};
+use super::{code, ending};
 use crate::account;
 use crate::clock::Clock;
-use crate::process::{self, Group};
+use crate::process::tree::{self, Tree};
 
 /// A start may take this long before it counts as part of the invocation (same page, "Init phase").
 const INIT_LIMIT: Duration = Duration::from_secs(10);
@@ -58,7 +57,7 @@ pub struct Gone;
 pub struct Environment {
     configuration: Arc<Configuration>,
     program: PathBuf,
-    group: Group,
+    tree: Tree,
     api: RuntimeApi,
     output: Output,
     pipes: Pipes,
@@ -75,7 +74,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Starts a process. Must run on one of tokio's worker threads: see [`process::exec`].
+    /// Starts a process.
     pub async fn start(
         parts: &LambdaParts,
         configuration: Arc<Configuration>,
@@ -88,7 +87,7 @@ impl Environment {
             &parts.function_command,
             &parts.work_dir,
         )?;
-        let mut command = process::command(&parts.exec_command, &program, &arguments)?;
+        let mut command = tree::command(&parts.exec_command, &program, &arguments)?;
         command
             .envs(variables(
                 &configuration,
@@ -98,23 +97,22 @@ impl Environment {
             ))
             .env("LAMBDA_TASK_ROOT", &folder)
             .current_dir(&folder)
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut group = Group::spawn(&mut command)?;
+        let mut tree = Tree::spawn(&mut command)?;
         let mut pipes = Pipes::default();
-        if let Some(pipe) = group.child().stdout.take() {
+        if let Some(pipe) = tree.pipes().stdout.take() {
             pipes.watch(&pipe)?;
             tokio::spawn(output.clone().read(pipe));
         }
-        if let Some(pipe) = group.child().stderr.take() {
+        if let Some(pipe) = tree.pipes().stderr.take() {
             pipes.watch(&pipe)?;
             tokio::spawn(output.clone().read(pipe));
         }
         Ok(Self {
             configuration,
             program: program.into(),
-            group,
+            tree,
             api,
             output,
             pipes,
@@ -129,7 +127,7 @@ impl Environment {
 
     /// Whether it runs `configuration` and can do more work.
     pub fn serves(&mut self, configuration: &Arc<Configuration>) -> bool {
-        self.sound && Arc::ptr_eq(&self.configuration, configuration) && !self.group.has_ended()
+        self.sound && Arc::ptr_eq(&self.configuration, configuration) && !self.tree.has_ended()
     }
 
     /// Does one invocation.
@@ -157,7 +155,7 @@ impl Environment {
         self.sound =
             matches!(outcome, Outcome::Response(_) | Outcome::Error(_)) && !self.api.is_taken();
         if !self.sound {
-            self.group.kill();
+            self.tree.kill();
         }
         let duration = started.elapsed();
         self.pipes.drain().await;
@@ -176,7 +174,7 @@ impl Environment {
                 Some(Signal::InitError(body)) => Err(Outcome::InitError(body)),
                 Some(Signal::Response(_) | Signal::Error(_)) | None => Err(Outcome::Timeout),
             },
-            status = self.group.wait() => Err(if code::is_program(&self.program) {
+            status = self.tree.wait() => Err(if code::is_program(&self.program) {
                 Outcome::Exit(status.ok())
             } else {
                 Outcome::NotExecutable
@@ -205,7 +203,7 @@ impl Environment {
             let signal = tokio::select! {
                 biased;
                 signal = self.api.signals.recv() => signal,
-                status = self.group.wait() => return Outcome::Exit(status.ok()),
+                status = self.tree.wait() => return Outcome::Exit(status.ok()),
                 () = tokio::time::sleep_until(deadline) => return Outcome::Timeout,
             };
             match signal {
@@ -231,7 +229,7 @@ impl Environment {
             Outcome::Response(payload) => (payload, false, "success"),
             Outcome::Error(payload) | Outcome::InitError(payload) => (payload, true, "error"),
             Outcome::Exit(status) => {
-                let message = format!("RequestId: {id} Error: {}", describe(status));
+                let message = format!("RequestId: {id} Error: {}", ending::describe(status));
                 self.output.line(&message);
                 (failure("Runtime.ExitError", &message), true, "error")
             }
@@ -275,19 +273,6 @@ enum Outcome {
     /// The program is not there, or nobody may run it.
     NotExecutable,
     Timeout,
-}
-
-fn describe(status: Option<ExitStatus>) -> String {
-    match status.map(|status| (status.code(), status.signal())) {
-        Some((Some(0), _)) | None => "Runtime exited without providing a reason".to_owned(),
-        Some((Some(code), _)) => format!("Runtime exited with error: exit status {code}"),
-        Some((None, signal)) => {
-            format!(
-                "Runtime exited with error: signal: {}",
-                signal.unwrap_or_default()
-            )
-        }
-    }
 }
 
 /// What the process finds in its environment (AWS Lambda developer guide, "Defined runtime environment variables").

@@ -13,7 +13,6 @@ impl Lambda {
     ) -> Result<Reply, AwsError> {
         let lambda = self.clone();
         let name = name.to_owned();
-        // A task of its own also sees to it that processes start on a worker thread, whoever calls.
         let task = self.inner.tasks.spawn(async move {
             let stopping = lambda.inner.stopping.clone();
             stopping

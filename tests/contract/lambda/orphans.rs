@@ -1,0 +1,169 @@
+//! Nothing that a function starts outlives its environment, however it was started and whatever ends the environment
+//! (AWS Lambda developer guide, "Understanding the Lambda execution environment lifecycle": the shutdown ends all its processes).
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::bench::{Bench, bootstrap_after, wait_until};
+use super::synchronous::is_running;
+
+/// A child, a child in a session of its own, a child that lost its parent, and one that did both; all deaf to polite signals. Their
+/// process ids are in the file `started`.
+const STARTS: &str = r#"trap '' TERM HUP
+note() { echo "$1" >> "$MARKS/started"; }
+sleep 600 &
+note $!
+setsid sleep 600 &
+note $!
+(sleep 600 & note $!)
+setsid /bin/sh -c 'sleep 600 & echo $! >> "$MARKS/started"'"#;
+
+fn started(marks: &str) -> Vec<u64> {
+    marks.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+async fn all_end(processes: &[u64]) {
+    wait_until("all it started has ended", || async {
+        !processes.iter().any(|pid| is_running(*pid))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeout_leaves_nothing_behind_and_disturbs_no_other_function() {
+    let bench = Bench::start().await;
+    let zip = bootstrap_after(STARTS, 0o755);
+    bench.create_from("forking", 2, zip).await;
+    bench.create("other", 10).await;
+    let (other, _) = bench.invoke("other", json!({})).await;
+    let (payload, _) = bench.invoke("forking", json!({"do": "hang"})).await;
+    assert_eq!(payload["errorType"], "Sandbox.Timedout");
+    let mut family = started(&bench.mark("started"));
+    family.push(bench.runs().pop().unwrap()["pid"].as_u64().unwrap());
+    assert_eq!(family.len(), 5);
+    all_end(&family).await;
+    let (again, _) = bench.invoke("other", json!({})).await;
+    assert_eq!(again["pid"], other["pid"]);
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_a_function_ends_what_it_started() {
+    let bench = Bench::start().await;
+    let zip = bootstrap_after(STARTS, 0o755);
+    bench.create_from("forking", 20, zip).await;
+    let (_, error) = bench.invoke("forking", json!({})).await;
+    assert_eq!(error, None);
+    let family = started(&bench.mark("started"));
+    assert!(family.iter().all(|pid| is_running(*pid)));
+    let delete = bench.lambda.delete_function().function_name("forking");
+    delete.send().await.unwrap();
+    all_end(&family).await;
+    bench.local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_children_end_with_a_stop() {
+    let bench = Bench::start().await;
+    let before = "i=0; while [ $i -lt 1000 ]; do sleep 600 & echo $! >> \"$MARKS/started\"; i=$((i+1)); done";
+    bench
+        .create_from("many", 60, bootstrap_after(before, 0o755))
+        .await;
+    bench.create("other", 10).await;
+    let (_, error) = bench.invoke("many", json!({})).await;
+    assert_eq!(error, None);
+    let (_, error) = bench.invoke("other", json!({})).await;
+    assert_eq!(error, None);
+    let family = started(&bench.mark("started"));
+    assert_eq!(family.len(), 1000);
+    bench.local.stop().await;
+    all_end(&family).await;
+}
+
+/// A bootstrap that ends by itself ends what it started too, and Lambda tells how it ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_is_told_by_code_or_signal_and_leaves_nothing_behind() {
+    let bench = Bench::start().await;
+    for (index, (how, told)) in [
+        ("exit 0", "Runtime exited without providing a reason"),
+        ("exit 3", "Runtime exited with error: exit status 3"),
+        ("kill -KILL $$", "Runtime exited with error: signal: killed"),
+        (
+            "kill -SEGV $$",
+            "Runtime exited with error: signal: segmentation fault",
+        ),
+        (
+            "trap - TERM; kill -TERM 0",
+            "Runtime exited with error: signal: terminated",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("ending-{index}");
+        let zip = bootstrap_after(&format!("{STARTS}\n{how}"), 0o755);
+        bench.create_from(&name, 20, zip).await;
+        let (payload, error) = bench.invoke(&name, json!({})).await;
+        assert_eq!(error.as_deref(), Some("Unhandled"));
+        assert_eq!(payload["errorType"], "Runtime.ExitError", "{how}");
+        let message = payload["errorMessage"].as_str().unwrap();
+        assert!(message.ends_with(told), "{how}: {message}");
+    }
+    all_end(&started(&bench.mark("started"))).await;
+    bench.local.stop().await;
+}
+
+/// The emulator itself as a process, which cannot see to anything when it is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emulator_that_is_killed_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("bootstrap");
+    let script = format!(
+        "#!/bin/sh\nexport MARKS='{}'\n{STARTS}\nexec sleep 600\n",
+        dir.path().display()
+    );
+    std::fs::write(&program, script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&program, mode).unwrap();
+
+    let mut emulator = Command::new(env!("CARGO_BIN_EXE_patterns-local"))
+        .args(["--headless", "--no-daemon", "--port", "0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(emulator.stdout.take().unwrap())
+        .read_line(&mut ready)
+        .unwrap();
+    let ready: Value = serde_json::from_str(&ready).unwrap();
+    let url = ready["endpoint_url"].as_str().unwrap();
+    let call = |path: &str, body: Value| {
+        reqwest::Client::new()
+            .post(format!("{url}{path}"))
+            .header(
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/lambda/aws4_request",
+            )
+            .header("x-amz-invocation-type", "Event")
+            .body(body.to_string())
+            .send()
+    };
+    let function = json!({
+        "FunctionName": "f", "Runtime": "provided.al2023", "Role": "arn:aws:iam::000000000000:role/any", "Handler": "h",
+        "Code": {"S3Bucket": "hot-reload", "S3Key": dir.path()},
+    });
+    let created = call("/2015-03-31/functions", function).await.unwrap();
+    assert_eq!(created.status(), 201);
+    let invoked = call("/2015-03-31/functions/f/invocations", json!({}));
+    assert_eq!(invoked.await.unwrap().status(), 202);
+    let marks = || std::fs::read_to_string(dir.path().join("started")).unwrap_or_default();
+    wait_until("it has started all", || async {
+        marks().lines().count() == 4
+    })
+    .await;
+    emulator.kill().unwrap();
+    emulator.wait().unwrap();
+    all_end(&started(&marks())).await;
+}
