@@ -24,3 +24,5 @@ mod orphans;
 mod process;
 #[path = "lambda/synchronous.rs"]
 mod synchronous;
+#[path = "lambda/time.rs"]
+mod time;

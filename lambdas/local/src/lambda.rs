@@ -31,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,7 +52,7 @@ pub(crate) use mapping::Changes as MappingChanges;
 use mapping::Mapping;
 
 /// Idle environments end after this time. AWS keeps them for some minutes and promises no number.
-const IDLE_LIMIT: Duration = Duration::from_mins(5);
+const IDLE_LIMIT: SignedDuration = SignedDuration::from_mins(5);
 
 /// How often idle environments are looked at.
 const REAP_EVERY: Duration = Duration::from_secs(30);
@@ -73,7 +74,7 @@ pub struct LambdaParts {
     pub endpoint_url: String,
     /// Invocations that may run at the same time in the account.
     pub concurrency: u32,
-    /// Waits before the second and the third attempt of an asynchronous invocation.
+    /// Waits before the second and the third attempt of an asynchronous invocation, on the emulator's clock.
     pub retry_waits: [Duration; 2],
     /// Starts a child through the exec step; see [`crate::process`].
     pub exec_command: Vec<OsString>,

@@ -32,12 +32,26 @@ impl Bench {
     }
 
     pub async fn with(concurrency: u32, templates: Vec<(String, String)>) -> Self {
+        Self::waiting(concurrency, templates, RETRY_WAITS).await
+    }
+
+    /// Events wait as long as on AWS, on the emulator's clock.
+    pub async fn with_delays_of_aws(concurrency: u32) -> Self {
+        let waits = [Duration::from_mins(1), Duration::from_mins(2)];
+        Self::waiting(concurrency, Vec::new(), waits).await
+    }
+
+    async fn waiting(
+        concurrency: u32,
+        templates: Vec<(String, String)>,
+        retry_waits: [Duration; 2],
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let exe = env!("CARGO_BIN_EXE_patterns-local");
         let local = Local::start(Options {
             port: 0,
             concurrency,
-            retry_waits: RETRY_WAITS,
+            retry_waits,
             exec_command: vec![exe.into(), "exec".into()],
             function_command: vec![exe.into(), "function".into()],
             work_dir: dir.path().to_owned(),

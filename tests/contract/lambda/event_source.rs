@@ -132,7 +132,7 @@ async fn f28_no_more_batches_run_at_once_than_the_mapping_allows() {
 }
 
 /// AWS Lambda developer guide, "Creating and configuring an Amazon SQS event source mapping": the queue's visibility timeout must not be
-/// below the function's timeout.
+/// below the function's timeout, which Lambda checks "when you create or update an event source mapping".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_shows_messages_too_early_or_is_not_there_is_refused() {
     let bench = Bench::start().await;
@@ -153,6 +153,18 @@ async fn a_queue_that_shows_messages_too_early_or_is_not_there_is_refused() {
     assert_eq!(error.message(), Some(expected));
     let error = create(format!("{arn}-gone")).await.unwrap_err();
     assert_eq!(error.code(), Some("InvalidParameterValueException"));
+
+    // Checked when a mapping is created or updated, and not when its function is.
+    let timeout = |seconds: i32| {
+        let update = bench.lambda.update_function_configuration();
+        update.function_name("f").timeout(seconds).send()
+    };
+    timeout(5).await.unwrap();
+    let uuid = create(arn).await.unwrap().uuid.unwrap();
+    timeout(6).await.unwrap();
+    let update = bench.lambda.update_event_source_mapping().uuid(uuid);
+    let error = update.batch_size(5).send().await.unwrap_err();
+    assert_eq!(error.message(), Some(expected));
     bench.local.stop().await;
 }
 

@@ -215,12 +215,13 @@ impl Lambda {
         }
     }
 
-    /// Ends environments that have been idle for long.
+    /// Ends environments that have been idle for long on the emulator's clock.
     pub(super) fn reap(&self) {
+        let now = self.inner.parts.clock.now();
         for function in self.state().functions.values_mut() {
             function
                 .idle
-                .retain(|environment| environment.idle_since.elapsed() < IDLE_LIMIT);
+                .retain(|environment| now.duration_since(environment.idle_since) < IDLE_LIMIT);
         }
     }
 }

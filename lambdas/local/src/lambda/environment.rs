@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -69,8 +70,8 @@ pub struct Environment {
     warm: bool,
     /// It can do more work.
     sound: bool,
-    /// When it became idle.
-    pub idle_since: Instant,
+    /// When it became idle, on the emulator's clock.
+    pub idle_since: Timestamp,
 }
 
 impl Environment {
@@ -121,7 +122,7 @@ impl Environment {
             starting,
             warm: false,
             sound: true,
-            idle_since: Instant::now(),
+            idle_since: parts.clock.now(),
         })
     }
 
@@ -130,7 +131,7 @@ impl Environment {
         self.sound && Arc::ptr_eq(&self.configuration, configuration) && !self.tree.has_ended()
     }
 
-    /// Does one invocation.
+    /// Does one invocation. Its limits count real time, for they bound a real process.
     pub async fn invoke(&mut self, invocation: &Invocation) -> Result<Reply, Gone> {
         let cold = !self.warm;
         let mut limit = self.configuration.timeout;
@@ -160,7 +161,7 @@ impl Environment {
         let duration = started.elapsed();
         self.pipes.drain().await;
         let reply = self.report(invocation, outcome, duration, init);
-        self.idle_since = Instant::now();
+        self.idle_since = self.clock.now();
         Ok(reply)
     }
 
@@ -190,7 +191,8 @@ impl Environment {
         let delivery = Delivery {
             request_id: invocation.request_id.clone(),
             payload: invocation.payload.clone(),
-            deadline_ms: self.clock.now().as_millisecond().saturating_add(left_ms),
+            // The process compares it with the system's clock, which no test moves.
+            deadline_ms: Timestamp::now().as_millisecond().saturating_add(left_ms),
             function_arn: self.configuration.arn(),
             trace_id: invocation.trace_id.clone(),
             client_context: invocation.client_context.clone(),

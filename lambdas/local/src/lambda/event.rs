@@ -1,5 +1,5 @@
 //! Asynchronous invocation: accepted at once, run later, retried, and in the end recorded
-//! (AWS Lambda developer guide, "Invoking a Lambda function asynchronously").
+//! (AWS Lambda developer guide, "Invoking a Lambda function asynchronously"). Ages and waits are those of the emulator's clock.
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::environment::Invocation;
@@ -65,7 +64,7 @@ impl Lambda {
         });
     }
 
-    /// The next batch: full in number or bytes, or what there was at the end of the window. Nothing when the mapping is stopped.
+    /// The next batch: full in number or bytes, or what there was at the end of the window on the emulator's clock. Nothing when the mapping is stopped.
     async fn collect(
         &self,
         settings: &Settings,
@@ -84,10 +83,12 @@ impl Lambda {
         if messages.is_empty() {
             return Ok(messages);
         }
-        let until = Instant::now() + settings.window;
+        let clock = &self.inner.parts.clock;
+        let begun = clock.now();
         let mut bytes: usize = messages.iter().map(|message| message.body.len()).sum();
         while messages.len() < size && bytes < batch::MAX_BYTES {
-            let wait = until.saturating_duration_since(Instant::now());
+            let gone = clock.now().duration_since(begun).unsigned_abs();
+            let wait = settings.window.saturating_sub(gone);
             if wait.is_zero() {
                 break;
             }
