@@ -8,6 +8,8 @@ mod asynchronous;
 mod bench;
 #[path = "lambda/bootstrap.rs"]
 mod bootstrap;
+#[path = "lambda/emulator.rs"]
+mod emulator;
 #[path = "lambda/event_source.rs"]
 mod event_source;
 #[path = "lambda/fifo_source.rs"]
@@ -18,10 +20,14 @@ mod filter;
 mod function;
 #[path = "lambda/http_api.rs"]
 mod http_api;
+#[path = "lambda/misuse.rs"]
+mod misuse;
 #[path = "lambda/orphans.rs"]
 mod orphans;
 #[path = "lambda/process.rs"]
 mod process;
+#[path = "lambda/refusals.rs"]
+mod refusals;
 #[path = "lambda/synchronous.rs"]
 mod synchronous;
 #[path = "lambda/time.rs"]

@@ -1,8 +1,8 @@
 //! Child processes whose life is tied to ours: each in a process group of its own, and dead when we are, even after `kill -9`.
 //!
-//! A child is started through the *exec step*: this program again. For a program of ours it asks the kernel for its parent's death
-//! signal, which only a process can ask for itself, and then becomes the program ([`exec`]). That signal reaches no process
-//! further down; so for a program of somebody else the step stays as the [`keeper`] of a [`tree`] of processes.
+//! A child is started through the *exec step*: this program again. It asks the kernel for its parent's death signal, which only a
+//! process can ask for itself, and then becomes the program ([`exec`]). That signal reaches no process further down; so for a
+//! function, which may start what it likes, the step stays as the [`keeper`] of a [`tree`] of processes.
 
 pub mod keeper;
 pub mod tree;

@@ -250,3 +250,27 @@ async fn f25_a_dead_letter_that_cannot_be_delivered_is_counted_and_fifo_is_refus
     .await;
     bench.local.stop().await;
 }
+
+/// AWS Lambda developer guide, "Adding a dead-letter queue": it is for asynchronous invocation. Whoever waits for an answer has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn f27_a_failure_that_its_caller_saw_is_no_dead_letter() {
+    let bench = Bench::start().await;
+    let (url, arn) = bench.queue("dead", &[]).await;
+    bench.create("f", 10).await;
+    let update = bench.lambda.update_function_configuration();
+    let target = DeadLetterConfig::builder().target_arn(arn).build();
+    let update = update.function_name("f").dead_letter_config(target);
+    update.send().await.unwrap();
+    let config = bench.lambda.put_function_event_invoke_config();
+    let config = config.function_name("f").maximum_retry_attempts(0);
+    config.send().await.unwrap();
+    let (_, error) = bench.invoke("f", json!({"do": "fail", "seen": true})).await;
+    assert_eq!(error.as_deref(), Some("Unhandled"));
+    // The only one, although it failed later.
+    let event = json!({"do": "fail"});
+    bench.send_event("f", &event).await;
+    let letter = bench.take(&url).await;
+    assert_eq!(letter.body(), Some(event.to_string().as_str()));
+    assert_eq!(bench.depth(&url).await, (0, 0));
+    bench.local.stop().await;
+}

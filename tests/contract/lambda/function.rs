@@ -40,18 +40,43 @@ async fn process() {
             "id": id, "deadline": deadline, "arn": arn, "pid": std::process::id(), "event": event,
             "variable": std::env::var("VARIABLE").unwrap_or_default(),
         });
-        let (path, body) = match work(&about).await {
-            Answer::Response(body) => ("response", body),
-            Answer::Error(body) => ("error", body),
+        let answered = format!("{base}/invocation/{id}");
+        let (path, body) = match about["event"]["do"].as_str() {
+            Some("misuse") => ("response", misuse(&client, &base).await),
+            Some("twice") => {
+                let first = client.post(format!("{answered}/response"));
+                first.body(&b"\xff no JSON"[..]).send().await.unwrap();
+                ("error", json!("second"))
+            }
+            _ => match work(&about).await {
+                Answer::Response(body) => ("response", body),
+                Answer::Error(body) => ("error", body),
+            },
         };
-        let url = format!("{base}/invocation/{id}/{path}");
-        client
-            .post(url)
-            .body(body.to_string())
-            .send()
-            .await
-            .unwrap();
+        let answer = client.post(format!("{answered}/{path}"));
+        // One that is too large may be refused before it is sent whole.
+        let _ = answer.body(body.to_string()).send().await;
     }
+}
+
+/// What the Runtime API answers to calls that it does not know.
+async fn misuse(client: &reqwest::Client, base: &str) -> Value {
+    let other = "0".repeat(1000);
+    let mut statuses = Vec::new();
+    for (method, path) in [
+        ("POST", "invocation/other/response"),
+        ("POST", "invocation/other/error"),
+        ("POST", &format!("invocation/{other}/response")),
+        ("POST", "invocation/..%2f..%2fnext/response"),
+        ("GET", "nonsense"),
+        ("PUT", "invocation/next"),
+    ] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = client.request(method, format!("{base}/{path}"));
+        let answer = request.body("{").send().await.unwrap();
+        statuses.push(answer.status().as_u16());
+    }
+    json!(statuses)
 }
 
 async fn work(about: &Value) -> Answer {
@@ -69,6 +94,7 @@ async fn work(about: &Value) -> Answer {
             hold(&marks).await;
             Answer::Response(about.clone())
         }
+        Some("flood") => Answer::Response(json!("x".repeat(7 * 1024 * 1024))),
         Some("fill") => Answer::Error(json!({"errorMessage": "x".repeat(5000)})),
         Some("say") => {
             println!("a line that was asked for");

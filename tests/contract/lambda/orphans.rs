@@ -1,12 +1,10 @@
 //! Nothing that a function starts outlives its environment, however it was started and whatever ends the environment
 //! (AWS Lambda developer guide, "Understanding the Lambda execution environment lifecycle": the shutdown ends all its processes).
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
-
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::bench::{Bench, bootstrap_after, wait_until};
+use super::emulator::Emulator;
 use super::synchronous::is_running;
 
 /// A child, a child in a session of its own, a child that lost its parent, and one that did both; all deaf to polite signals. Their
@@ -115,55 +113,20 @@ async fn an_exit_is_told_by_code_or_signal_and_leaves_nothing_behind() {
     bench.local.stop().await;
 }
 
-/// The emulator itself as a process, which cannot see to anything when it is killed.
+/// It cannot see to anything when it is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emulator_that_is_killed_leaves_nothing_behind() {
+    let emulator = Emulator::start();
     let dir = tempfile::tempdir().unwrap();
-    let program = dir.path().join("bootstrap");
-    let script = format!(
-        "#!/bin/sh\nexport MARKS='{}'\n{STARTS}\nexec sleep 600\n",
-        dir.path().display()
-    );
-    std::fs::write(&program, script).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&program, mode).unwrap();
-
-    let mut emulator = Command::new(env!("CARGO_BIN_EXE_patterns-local"))
-        .args(["--headless", "--no-daemon", "--port", "0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut ready = String::new();
-    BufReader::new(emulator.stdout.take().unwrap())
-        .read_line(&mut ready)
-        .unwrap();
-    let ready: Value = serde_json::from_str(&ready).unwrap();
-    let url = ready["endpoint_url"].as_str().unwrap();
-    let call = |path: &str, body: Value| {
-        reqwest::Client::new()
-            .post(format!("{url}{path}"))
-            .header(
-                "authorization",
-                "AWS4-HMAC-SHA256 Credential=any/20260101/us-east-1/lambda/aws4_request",
-            )
-            .header("x-amz-invocation-type", "Event")
-            .body(body.to_string())
-            .send()
-    };
-    let function = json!({
-        "FunctionName": "f", "Runtime": "provided.al2023", "Role": "arn:aws:iam::000000000000:role/any", "Handler": "h",
-        "Code": {"S3Bucket": "hot-reload", "S3Key": dir.path()},
-    });
-    let created = call("/2015-03-31/functions", function).await.unwrap();
-    assert_eq!(created.status(), 201);
-    let invoked = call("/2015-03-31/functions/f/invocations", json!({}));
-    assert_eq!(invoked.await.unwrap().status(), 202);
+    let marks = dir.path().display();
+    let script = format!("#!/bin/sh\nexport MARKS='{marks}'\n{STARTS}\nexec sleep 600\n");
+    emulator.create("f", dir.path(), &script).await;
+    assert_eq!(emulator.invoke("f", "Event").await.status(), 202);
     let marks = || std::fs::read_to_string(dir.path().join("started")).unwrap_or_default();
     wait_until("it has started all", || async {
         marks().lines().count() == 4
     })
     .await;
-    emulator.kill().unwrap();
-    emulator.wait().unwrap();
+    emulator.kill().await;
     all_end(&started(&marks())).await;
 }

@@ -149,7 +149,7 @@ fn unpack_bounded(zip: &[u8], folder: &Path, limit: u64) -> Result<(), AwsError>
         let mut file = archive
             .by_index(index)
             .map_err(|error| cannot_read(&error))?;
-        // `None` for `../x`, `/x` and the like: nothing is written outside the folder.
+        // `None` for `../x` and the like; `/x` is `x`, as `unzip` has it. Nothing is written outside the folder.
         let Some(name) = file.enclosed_name() else {
             return Err(invalid_parameter(format!(
                 "the zip holds {:?}, which lies outside of it",
@@ -266,6 +266,13 @@ mod tests {
         let error = unpack_bounded(&zip_of(&[("../evil", 0o644, b"x")]), &folder, 100).unwrap_err();
         assert!(error.message.contains("outside"), "{error}");
         assert!(!dir.path().join("evil").exists());
+    }
+
+    #[test]
+    fn an_absolute_path_stays_in_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        unpack_bounded(&zip_of(&[("/x/y", 0o644, b"z")]), dir.path(), 100).unwrap();
+        assert_eq!(fs::read(dir.path().join("x/y")).unwrap(), b"z");
     }
 
     #[test]

@@ -102,11 +102,12 @@ impl Environment {
             .stderr(Stdio::piped());
         let mut tree = Tree::spawn(&mut command)?;
         let mut pipes = Pipes::default();
-        if let Some(pipe) = tree.pipes().stdout.take() {
+        let (stdout, stderr) = tree.output();
+        if let Some(pipe) = stdout {
             pipes.watch(&pipe)?;
             tokio::spawn(output.clone().read(pipe));
         }
-        if let Some(pipe) = tree.pipes().stderr.take() {
+        if let Some(pipe) = stderr {
             pipes.watch(&pipe)?;
             tokio::spawn(output.clone().read(pipe));
         }

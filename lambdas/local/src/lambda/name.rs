@@ -1,6 +1,7 @@
 //! How callers name a function: by name, partial ARN or ARN, with or without `:$LATEST`
 //! (AWS Lambda API reference, `Invoke`, parameter `FunctionName`).
 
+use crate::account;
 use crate::error::AwsError;
 
 /// The plain name in `given`; versions and aliases other than `$LATEST` do not exist here.
@@ -11,9 +12,12 @@ pub fn parse(given: &str) -> Result<String, AwsError> {
         if parts.len() < 7 || parts.get(2) != Some(&"lambda") || parts.get(5) != Some(&"function") {
             return Err(invalid(given));
         }
+        check_region(parts.get(3).copied())?;
+        check_account(given, parts.get(4).copied())?;
         parts.drain(..6);
     } else if parts.get(1) == Some(&"function") {
         // ACCOUNT:function:NAME
+        check_account(given, parts.first().copied())?;
         parts.drain(..2);
     }
     let (name, qualifier) = match parts.as_slice() {
@@ -32,7 +36,7 @@ pub fn check_qualifier(name: &str, qualifier: Option<&str>) -> Result<(), AwsErr
         None | Some("$LATEST") => Ok(()),
         Some(other) => Err(super::error::not_found(&format!(
             "Function not found: {}:{other}",
-            crate::account::function_arn(name)
+            account::function_arn(name)
         ))),
     }
 }
@@ -45,7 +49,41 @@ fn check(name: &str) -> Result<(), AwsError> {
     Ok(())
 }
 
+fn check_region(region: Option<&str>) -> Result<(), AwsError> {
+    match region {
+        Some(account::REGION) | None => Ok(()),
+        Some(other) => Err(super::error::not_found(&format!(
+            "Functions from '{}' are not reachable in this region ('{}')",
+            shortened(other),
+            account::REGION
+        ))),
+    }
+}
+
+fn check_account(given: &str, account: Option<&str>) -> Result<(), AwsError> {
+    match account {
+        Some(account::ACCOUNT_ID) | None => Ok(()),
+        Some(_) => Err(AwsError::new(
+            403,
+            "AccessDeniedException",
+            format!(
+                "no policy allows a call on the resource {}: the only account here is {}",
+                shortened(given),
+                account::ACCOUNT_ID
+            ),
+        )),
+    }
+}
+
+/// As much of what a caller sent as an error repeats: the longest name that AWS takes.
+fn shortened(given: &str) -> &str {
+    given
+        .get(..given.floor_char_boundary(170))
+        .unwrap_or_default()
+}
+
 fn invalid(given: &str) -> AwsError {
+    let given = shortened(given);
     AwsError::new(
         400,
         "ValidationException",

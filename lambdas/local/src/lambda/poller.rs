@@ -64,7 +64,8 @@ impl Lambda {
         });
     }
 
-    /// The next batch: full in number or bytes, or what there was at the end of the window on the emulator's clock. Nothing when the mapping is stopped.
+    /// The next batch: full in number or bytes, or what there was at the end of the window on the emulator's clock. Nothing when the
+    /// mapping is stopped.
     async fn collect(
         &self,
         settings: &Settings,
@@ -87,8 +88,8 @@ impl Lambda {
         let begun = clock.now();
         let mut bytes: usize = messages.iter().map(|message| message.body.len()).sum();
         while messages.len() < size && bytes < batch::MAX_BYTES {
-            let gone = clock.now().duration_since(begun).unsigned_abs();
-            let wait = settings.window.saturating_sub(gone);
+            let passed = clock.now().duration_since(begun).unsigned_abs();
+            let wait = settings.window.saturating_sub(passed);
             if wait.is_zero() {
                 break;
             }

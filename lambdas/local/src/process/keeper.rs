@@ -8,7 +8,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 ///
 /// # Errors
 ///
-/// The program could not be started.
+/// The program could not be started, or not be watched, and does not run.
 pub fn keep(program: &OsStr, arguments: &[OsString]) -> io::Result<ExitCode> {
     set_child_subreaper(Some(getpid()))?;
     // What asks the emulator to end may reach us too, and a program may signal its whole group, of which we are. We end last. Handlers,
@@ -38,8 +37,10 @@ pub fn keep(program: &OsStr, arguments: &[OsString]) -> io::Result<ExitCode> {
         .spawn()?;
     let kept = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let kept = kept.ok_or(io::ErrorKind::InvalidData)?;
-    // Unlike its number, a file descriptor never names another process.
-    kill_at_end_of_stdin(pidfd_open(kept, PidfdFlags::empty())?)?;
+    if let Err(error) = kill_at_end_of_stdin(kept) {
+        end_descendants();
+        return Err(error);
+    }
     let status = loop {
         if let Some((pid, status)) = retry_on_intr(|| wait(WaitOptions::empty()))?
             && pid == kept
@@ -51,10 +52,12 @@ pub fn keep(program: &OsStr, arguments: &[OsString]) -> io::Result<ExitCode> {
     Ok(end_like(status))
 }
 
-fn kill_at_end_of_stdin(kept: OwnedFd) -> io::Result<()> {
+fn kill_at_end_of_stdin(kept: Pid) -> io::Result<()> {
+    // Unlike its number, a file descriptor never names another process.
+    let kept = pidfd_open(kept, PidfdFlags::empty())?;
     let read = move || {
-        // Nobody writes: it returns at the end.
-        let _ = io::stdin().read(&mut [0]);
+        // Nobody writes: it returns at the end. An error is an end too.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         // An error means that it has ended already.
         let _ = pidfd_send_signal(kept, Signal::KILL);
     };

@@ -5,7 +5,7 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// A command that starts `program` under a keeper, in a new process group and with an empty environment.
 pub fn command(
@@ -47,9 +47,9 @@ impl Tree {
         })
     }
 
-    /// The program's output pipes.
-    pub fn pipes(&mut self) -> &mut Child {
-        &mut self.keeper
+    /// The program's output, where its command asked for pipes; once.
+    pub fn output(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
+        (self.keeper.stdout.take(), self.keeper.stderr.take())
     }
 
     /// Waits until the program has ended with all it started; answers how the program ended. Cancel safe.
