@@ -8,6 +8,7 @@ mod asynchronous;
 mod bench;
 #[path = "lambda/bootstrap.rs"]
 mod bootstrap;
+mod cloud;
 #[path = "lambda/emulator.rs"]
 mod emulator;
 #[path = "lambda/event_source.rs"]

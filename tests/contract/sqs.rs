@@ -7,6 +7,7 @@
 mod bench;
 #[path = "sqs/clock.rs"]
 mod clock;
+mod cloud;
 #[path = "sqs/dead_letters.rs"]
 mod dead_letters;
 #[path = "sqs/faults.rs"]

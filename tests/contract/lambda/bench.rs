@@ -1,96 +1,129 @@
-//! An emulator of its own for each case, with clients and functions to try.
+//! An emulator of its own for each case, or the place that the environment names, with clients and functions to try.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use aws_sdk_lambda::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_lambda::error::SdkError;
+use aws_sdk_lambda::operation::put_function_concurrency::{
+    PutFunctionConcurrencyError, PutFunctionConcurrencyOutput,
+};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{Environment, FunctionCode, Runtime};
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use patterns_local::clock::Clock;
 use patterns_local::{Local, Options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
-/// What is waited for must come within this time, or the case fails.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Waits between attempts of an event: short, because nothing here depends on their length.
-const RETRY_WAITS: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(40)];
+use super::cloud::{self, Cloud};
 
 pub struct Bench {
-    pub local: Local,
     pub lambda: aws_sdk_lambda::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub cloudwatch: aws_sdk_cloudwatch::Client,
+    pub cloud: Cloud,
+    local: Option<Local>,
     dir: TempDir,
 }
 
 impl Bench {
     pub async fn start() -> Self {
-        Self::with(50, Vec::new()).await
+        Self::with_concurrency(50).await
     }
 
-    pub async fn with(concurrency: u32, templates: Vec<(String, String)>) -> Self {
-        Self::waiting(concurrency, templates, RETRY_WAITS).await
-    }
-
-    /// Events wait as long as on AWS, on the emulator's clock.
-    pub async fn with_delays_of_aws(concurrency: u32) -> Self {
-        let waits = [Duration::from_mins(1), Duration::from_mins(2)];
-        Self::waiting(concurrency, Vec::new(), waits).await
-    }
-
-    async fn waiting(
-        concurrency: u32,
-        templates: Vec<(String, String)>,
-        retry_waits: [Duration; 2],
-    ) -> Self {
+    /// In a place that is not ours its own concurrency holds.
+    pub async fn with_concurrency(concurrency: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let exe = env!("CARGO_BIN_EXE_patterns-local");
+        if let Some(cloud) = Cloud::elsewhere().await {
+            let emulator = cloud.config.endpoint_url().is_some();
+            assert!(
+                emulator,
+                "the functions of these cases run from the files of this machine"
+            );
+            return Self::of(cloud, None, dir);
+        }
+        let local = Local::start(cloud::options(concurrency, dir.path().to_owned()))
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self::of(Cloud::ours(&local.endpoint_url), Some(local), dir)
+    }
+
+    /// Where events wait as long as on AWS, on a clock that the case moves. None where the cases run elsewhere.
+    pub async fn with_clock(concurrency: u32) -> Option<(Self, Clock)> {
+        if cloud::leaves_out("it moves the emulator's clock") {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
         let local = Local::start(Options {
-            port: 0,
-            concurrency,
-            retry_waits,
-            exec_command: vec![exe.into(), "exec".into()],
-            function_command: vec![exe.into(), "function".into()],
-            work_dir: dir.path().to_owned(),
-            templates,
-            admin: false,
+            retry_waits: [Duration::from_mins(1), Duration::from_mins(2)],
+            ..cloud::options(concurrency, dir.path().to_owned())
         })
         .await
         .unwrap_or_else(|error| panic!("{error}"));
-        let credentials = Credentials::new("any", "any", None, None, "test");
-        let url = &local.endpoint_url;
-        let region = Region::new("us-east-1");
-        let latest = BehaviorVersion::latest();
-        let lambda = aws_sdk_lambda::Config::builder()
-            .behavior_version(latest)
-            .region(region.clone())
-            .credentials_provider(credentials.clone())
-            // A throttle is a case to see, not to hide.
-            .retry_config(aws_sdk_lambda::config::retry::RetryConfig::disabled())
-            .endpoint_url(url)
-            .build();
-        let sqs = aws_sdk_sqs::Config::builder()
-            .behavior_version(latest)
-            .region(region.clone())
-            .credentials_provider(credentials.clone())
-            .endpoint_url(url)
-            .build();
-        let cloudwatch = aws_sdk_cloudwatch::Config::builder()
-            .behavior_version(latest)
-            .region(region)
-            .credentials_provider(credentials)
-            .endpoint_url(url)
-            .build();
+        let clock = local.clock.clone();
+        let bench = Self::of(Cloud::ours(&local.endpoint_url), Some(local), dir);
+        Some((bench, clock))
+    }
+
+    fn of(cloud: Cloud, local: Option<Local>, dir: TempDir) -> Self {
         Self {
-            lambda: aws_sdk_lambda::Client::from_conf(lambda),
-            sqs: aws_sdk_sqs::Client::from_conf(sqs),
-            cloudwatch: aws_sdk_cloudwatch::Client::from_conf(cloudwatch),
+            lambda: aws_sdk_lambda::Client::new(&cloud.config),
+            sqs: aws_sdk_sqs::Client::new(&cloud.config),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&cloud.config),
+            cloud,
             local,
             dir,
         }
+    }
+
+    /// Ends the functions and the emulator.
+    pub async fn stop(self) {
+        if let Some(local) = self.local {
+            local.stop().await;
+            return;
+        }
+        let mappings = self.lambda.list_event_source_mappings().send().await;
+        for mapping in mappings.unwrap().event_source_mappings() {
+            let of_this_case = mapping
+                .function_arn()
+                .is_some_and(|arn| arn.contains(&self.name("")));
+            if of_this_case {
+                let delete = self.lambda.delete_event_source_mapping();
+                let delete = delete.set_uuid(mapping.uuid.clone());
+                delete.send().await.unwrap();
+            }
+        }
+        for name in self.functions().await {
+            let delete = self.lambda.delete_function().function_name(name);
+            delete.send().await.unwrap();
+        }
+    }
+
+    /// The names of the case's functions.
+    pub async fn functions(&self) -> Vec<String> {
+        let list = self.lambda.list_functions().into_paginator().page_size(2);
+        let mut functions = list.items().send();
+        let mut names = Vec::new();
+        while let Some(function) = functions.next().await {
+            names.push(function.unwrap().function_name.unwrap());
+        }
+        names.retain(|name| name.starts_with(&self.name("")));
+        names
+    }
+
+    /// The name of the function that the case calls `plain`.
+    pub fn name(&self, plain: &str) -> String {
+        self.cloud.name(plain)
+    }
+
+    pub fn function_arn(&self, plain: &str) -> String {
+        self.cloud
+            .arn("lambda", &format!("function:{}", self.name(plain)))
+    }
+
+    pub fn role(&self) -> String {
+        format!("arn:aws:iam::{}:role/any", self.cloud.account)
     }
 
     /// Lets all functions that hold go on.
@@ -131,9 +164,9 @@ impl Bench {
     pub async fn create_from(&self, name: &str, timeout_seconds: i32, zip: Vec<u8>) {
         self.lambda
             .create_function()
-            .function_name(name)
+            .function_name(self.name(name))
             .runtime(Runtime::Providedal2023)
-            .role("arn:aws:iam::000000000000:role/any")
+            .role(self.role())
             .handler("any")
             .timeout(timeout_seconds)
             .environment(self.environment("first"))
@@ -152,8 +185,23 @@ impl Bench {
             .build()
     }
 
+    pub async fn reserve(
+        &self,
+        plain: &str,
+        most: i32,
+    ) -> Result<PutFunctionConcurrencyOutput, SdkError<PutFunctionConcurrencyError>> {
+        let request = self.lambda.put_function_concurrency();
+        let request = request.function_name(self.name(plain));
+        request.reserved_concurrent_executions(most).send().await
+    }
+
     /// Invokes and waits; answers the payload and the function error.
-    pub async fn invoke(&self, name: &str, event: Value) -> (Value, Option<String>) {
+    pub async fn invoke(&self, plain: &str, event: Value) -> (Value, Option<String>) {
+        self.invoke_as(&self.name(plain), event).await
+    }
+
+    /// The same, by any name that AWS takes for a function.
+    pub async fn invoke_as(&self, name: &str, event: Value) -> (Value, Option<String>) {
         let output = self
             .lambda
             .invoke()
@@ -162,7 +210,9 @@ impl Bench {
             .send()
             .await
             .unwrap();
-        let payload = serde_json::from_slice(output.payload().unwrap().as_ref()).unwrap();
+        let text = String::from_utf8_lossy(output.payload().unwrap().as_ref());
+        let payload = serde_json::from_str(&text);
+        let payload = payload.unwrap_or_else(|_| panic!("answered with what is no JSON: {text}"));
         (payload, output.function_error().map(str::to_owned))
     }
 
@@ -172,7 +222,7 @@ impl Bench {
         let output = self
             .lambda
             .invoke()
-            .function_name(name)
+            .function_name(self.name(name))
             .invocation_type(aws_sdk_lambda::types::InvocationType::Event)
             .payload(Blob::new(event.to_string()))
             .send()
@@ -188,12 +238,12 @@ impl Bench {
         name: &str,
         attributes: &[(QueueAttributeName, &str)],
     ) -> (String, String) {
-        let mut request = self.sqs.create_queue().queue_name(name);
+        let mut request = self.sqs.create_queue().queue_name(self.name(name));
         for (attribute, value) in attributes {
             request = request.attributes(attribute.clone(), *value);
         }
         let url = request.send().await.unwrap().queue_url.unwrap();
-        (url, format!("arn:aws:sqs:us-east-1:000000000000:{name}"))
+        (url, self.cloud.queue_arn(name))
     }
 
     /// Creates a queue whose messages are visible again after 1 s and end in a dead-letter queue after `receives`.
@@ -213,7 +263,7 @@ impl Bench {
     /// The next message of a queue, which is deleted.
     pub async fn take(&self, url: &str) -> aws_sdk_sqs::types::Message {
         let since = Instant::now();
-        while since.elapsed() < PATIENCE {
+        while since.elapsed() < cloud::patience() {
             let output = self
                 .sqs
                 .receive_message()
@@ -263,7 +313,7 @@ impl Bench {
         let now = std::time::SystemTime::now();
         let dimension = Dimension::builder()
             .name("FunctionName")
-            .value(function)
+            .value(self.name(function))
             .build();
         let metric = Metric::builder()
             .namespace("AWS/Lambda")
@@ -296,14 +346,19 @@ pub fn mapping(
 ) -> aws_sdk_lambda::operation::create_event_source_mapping::builders::CreateEventSourceMappingFluentBuilder
 {
     let request = bench.lambda.create_event_source_mapping();
-    request.function_name("f").event_source_arn(queue_arn)
+    request
+        .function_name(bench.name("f"))
+        .event_source_arn(queue_arn)
 }
 
 /// Waits until `condition` holds.
 pub async fn wait_until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let since = Instant::now();
     while !condition().await {
-        assert!(since.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(
+            since.elapsed() < cloud::patience(),
+            "waited in vain until {what}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -44,7 +44,7 @@ async fn f28_only_the_messages_that_fail_reach_the_dead_letter_queue() {
     let mapping = bench
         .lambda
         .create_event_source_mapping()
-        .function_name("f");
+        .function_name(bench.name("f"));
     let mapping = mapping.event_source_arn(&arn).batch_size(10);
     let mapping = mapping.function_response_types(FunctionResponseType::ReportBatchItemFailures);
     mapping.send().await.unwrap();
@@ -61,7 +61,7 @@ async fn f28_only_the_messages_that_fail_reach_the_dead_letter_queue() {
         .filter(|record| record["body"] == "good")
         .count();
     assert_eq!(delivered, 3);
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda developer guide, "Configuring scaling behavior for SQS event source mappings", maximum concurrency.
@@ -79,7 +79,7 @@ async fn f28_no_more_batches_run_at_once_than_the_mapping_allows() {
     let mapping = bench
         .lambda
         .create_event_source_mapping()
-        .function_name("f");
+        .function_name(bench.name("f"));
     let mapping = mapping
         .event_source_arn(&arn)
         .batch_size(2)
@@ -108,7 +108,7 @@ async fn f28_no_more_batches_run_at_once_than_the_mapping_allows() {
     let listed = bench
         .lambda
         .list_event_source_mappings()
-        .function_name("f")
+        .function_name(bench.name("f"))
         .send()
         .await
         .unwrap();
@@ -128,7 +128,7 @@ async fn f28_no_more_batches_run_at_once_than_the_mapping_allows() {
         .await
         .unwrap();
     assert!(listed.event_source_mappings().is_empty());
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda developer guide, "Creating and configuring an Amazon SQS event source mapping": the queue's visibility timeout must not be
@@ -144,7 +144,7 @@ async fn a_queue_that_shows_messages_too_early_or_is_not_there_is_refused() {
         let mapping = bench
             .lambda
             .create_event_source_mapping()
-            .function_name("f");
+            .function_name(bench.name("f"));
         mapping.event_source_arn(arn).send()
     };
     let error = create(arn.clone()).await.unwrap_err();
@@ -157,7 +157,10 @@ async fn a_queue_that_shows_messages_too_early_or_is_not_there_is_refused() {
     // Checked when a mapping is created or updated, and not when its function is.
     let timeout = |seconds: i32| {
         let update = bench.lambda.update_function_configuration();
-        update.function_name("f").timeout(seconds).send()
+        update
+            .function_name(bench.name("f"))
+            .timeout(seconds)
+            .send()
     };
     timeout(5).await.unwrap();
     let uuid = create(arn).await.unwrap().uuid.unwrap();
@@ -165,7 +168,7 @@ async fn a_queue_that_shows_messages_too_early_or_is_not_there_is_refused() {
     let update = bench.lambda.update_event_source_mapping().uuid(uuid);
     let error = update.batch_size(5).send().await.unwrap_err();
     assert_eq!(error.message(), Some(expected));
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda developer guide, "Handling errors for an SQS event source in Lambda": without `ReportBatchItemFailures` a failure makes
@@ -189,7 +192,7 @@ async fn f28_without_partial_failures_the_whole_batch_fails() {
         seen.await.unwrap().last_processing_result(),
         Some("PROBLEM: Function call failed")
     );
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda developer guide, "Using Lambda with Amazon SQS": a message that was received for a function that is throttled has been
@@ -199,13 +202,12 @@ async fn f29_a_throttled_batch_uses_up_a_receive() {
     let bench = Bench::start().await;
     let (url, arn, dead_url) = bench.source_with_dead_letters(1).await;
     bench.create("f", 1).await;
-    let shut = bench.lambda.put_function_concurrency().function_name("f");
-    shut.reserved_concurrent_executions(0).send().await.unwrap();
+    bench.reserve("f", 0).await.unwrap();
     send(&bench, &url, &["untried"]).await;
     mapping(&bench, &arn).send().await.unwrap();
     assert_eq!(bench.take(&dead_url).await.body(), Some("untried"));
     assert!(bench.runs().is_empty());
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda API reference, `CreateEventSourceMapping`, `BatchSize`: a batch ends at the payload limit of a synchronous invocation.
@@ -232,7 +234,7 @@ async fn f28_a_batch_is_cut_at_6_mb() {
         .map(|run| run["event"]["Records"].as_array().unwrap().len())
         .collect();
     assert_eq!(sizes, [8, 2]);
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda developer guide, "Using Lambda with Amazon SQS", batching behavior: messages wait for the window. A mapping that is
@@ -259,7 +261,7 @@ async fn a_batch_that_is_being_collected_goes_back_when_its_mapping_is_disabled(
     })
     .await;
     assert!(bench.runs().is_empty());
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda API reference, `DeleteFunction`: event source mappings are not deleted with their function. Here the mapping says why it
@@ -287,7 +289,10 @@ async fn a_mapping_whose_function_is_deleted_takes_no_more_messages() {
     })
     .await;
 
-    let delete = bench.lambda.delete_function().function_name("f");
+    let delete = bench
+        .lambda
+        .delete_function()
+        .function_name(bench.name("f"));
     delete.send().await.unwrap();
     let orphan = view().await;
     assert_eq!(orphan.state(), Some("Disabled"));
@@ -306,5 +311,5 @@ async fn a_mapping_whose_function_is_deleted_takes_no_more_messages() {
     })
     .await;
     assert_eq!(bodies(&bench), ["one", "two"]);
-    bench.local.stop().await;
+    bench.stop().await;
 }

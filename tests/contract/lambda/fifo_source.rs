@@ -53,7 +53,7 @@ async fn f28_messages_behind_a_failed_one_of_their_group_wait_for_it() {
     for name in ["MessageGroupId", "MessageDeduplicationId", "SequenceNumber"] {
         assert!(record[name].is_string(), "{name} is not in {record}");
     }
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda developer guide, "Using Lambda with Amazon SQS", FIFO queues, together with the payload limit: what was cut off a batch
@@ -95,7 +95,7 @@ async fn f28_the_rest_of_a_cut_batch_waits_for_a_failed_message_of_its_group() {
     assert_eq!(runs, [9, 2]);
     let again = &bench.runs()[1]["event"]["Records"][0]["body"];
     assert_eq!(again, "poison");
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda API reference, `CreateEventSourceMapping`: a FIFO queue allows batches of at most 10, and no batching window.
@@ -113,5 +113,5 @@ async fn f28_a_fifo_queue_allows_no_batch_over_10_and_no_window() {
         let error = request.send().await.unwrap_err();
         assert_eq!(error.code(), Some("InvalidParameterValueException"));
     }
-    bench.local.stop().await;
+    bench.stop().await;
 }

@@ -47,7 +47,7 @@ async fn f28_messages_that_match_no_filter_are_deleted_and_never_delivered() {
     let mut delivered = bodies(&bench);
     delivered.sort();
     assert_eq!(delivered, [given[0], given[2]]);
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda developer guide, "Control which events Lambda sends to your function": patterns are checked, and at most five; an empty
@@ -74,5 +74,5 @@ async fn f28_filters_are_checked_and_can_be_removed() {
     let update = bench.lambda.update_event_source_mapping().uuid(uuid);
     let updated = update.filter_criteria(criteria(&[])).send().await.unwrap();
     assert_eq!(updated.filter_criteria(), None);
-    bench.local.stop().await;
+    bench.stop().await;
 }

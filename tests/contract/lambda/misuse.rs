@@ -13,7 +13,7 @@ async fn calls_that_the_runtime_api_does_not_know_are_refused_and_change_nothing
     let (statuses, error) = bench.invoke("f", json!({"do": "misuse"})).await;
     assert_eq!(error, None);
     assert_eq!(statuses, json!([400, 400, 400, 400, 404, 405]));
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// An answer that is no JSON reaches the caller as it is; a second one reaches nobody, not even the next caller.
@@ -22,7 +22,11 @@ async fn the_first_of_two_answers_counts() {
     let bench = Bench::start().await;
     bench.create("f", 10).await;
     let payload = Blob::new(json!({"do": "twice"}).to_string());
-    let request = bench.lambda.invoke().function_name("f").payload(payload);
+    let request = bench
+        .lambda
+        .invoke()
+        .function_name(bench.name("f"))
+        .payload(payload);
     let output = request.send().await.unwrap();
     assert_eq!(output.function_error(), None);
     assert_eq!(output.payload().unwrap().as_ref(), b"\xff no JSON");
@@ -31,7 +35,7 @@ async fn the_first_of_two_answers_counts() {
         assert_eq!(error, None);
         assert_eq!(next["event"]["n"], n);
     }
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda developer guide, "Lambda quotas": 6 MB for a synchronous response.
@@ -45,5 +49,5 @@ async fn f27_a_response_of_more_than_6_mb_is_an_error_of_the_function() {
     let (next, error) = bench.invoke("f", json!({"n": 1})).await;
     assert_eq!(error, None);
     assert_eq!(next["event"]["n"], 1);
-    bench.local.stop().await;
+    bench.stop().await;
 }

@@ -14,21 +14,18 @@ async fn names_that_are_none_and_functions_of_others_are_refused() {
     let bench = Bench::start().await;
     bench.create("f", 10).await;
     let long = "x".repeat(5000);
+    let queue = bench.cloud.queue_arn("f");
+    let version = format!("{}:7", bench.name("f"));
+    let elsewhere = bench.function_arn("f").replace("us-east-1", "eu-west-1");
     for (name, code) in [
         ("../../etc/passwd", "ValidationException"),
         ("f\u{202e}\n", "ValidationException"),
         ("f?Qualifier=1#", "ValidationException"),
         (long.as_str(), "ValidationException"),
         ("a:b:c:d", "ValidationException"),
-        (
-            "arn:aws:sqs:us-east-1:000000000000:f",
-            "ValidationException",
-        ),
-        ("f:7", "ResourceNotFoundException"),
-        (
-            "arn:aws:lambda:eu-west-1:000000000000:function:f",
-            "ResourceNotFoundException",
-        ),
+        (queue.as_str(), "ValidationException"),
+        (version.as_str(), "ResourceNotFoundException"),
+        (elsewhere.as_str(), "ResourceNotFoundException"),
         (
             "arn:aws:lambda:us-east-1:111111111111:function:f",
             "AccessDeniedException",
@@ -43,7 +40,7 @@ async fn names_that_are_none_and_functions_of_others_are_refused() {
     assert!(bench.runs().is_empty());
     let (_, error) = bench.invoke("f", json!({})).await;
     assert_eq!(error, None);
-    bench.local.stop().await;
+    bench.stop().await;
 }
 
 /// AWS Lambda developer guide, "Lambda quotas": 4 KB of environment variables.
@@ -55,7 +52,9 @@ async fn more_than_4_kb_of_variables_are_refused_and_change_nothing() {
         let variables = HashMap::from([("A".to_owned(), "x".repeat(bytes - 1))]);
         let environment = Environment::builder().set_variables(Some(variables));
         let update = bench.lambda.update_function_configuration();
-        let update = update.function_name("f").environment(environment.build());
+        let update = update
+            .function_name(bench.name("f"))
+            .environment(environment.build());
         update.send()
     };
     let error = variables(4097).await.unwrap_err();
@@ -64,5 +63,5 @@ async fn more_than_4_kb_of_variables_are_refused_and_change_nothing() {
     let (answer, _) = bench.invoke("f", json!({})).await;
     assert_eq!(answer["variable"], "first");
     variables(4096).await.unwrap();
-    bench.local.stop().await;
+    bench.stop().await;
 }

@@ -1,4 +1,4 @@
-//! One emulator for all cases, each with queues of its own.
+//! One emulator for all cases, each with queues of its own; or the place that the environment names.
 
 use std::{
     path::Path,
@@ -8,7 +8,6 @@ use std::{
 
 use aws_sdk_sqs::{
     Client,
-    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
     error::ProvideErrorMetadata,
     types::{Message, MessageSystemAttributeName, QueueAttributeName},
 };
@@ -16,18 +15,17 @@ use patterns_local::{Local, Options};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// What is waited for must come within this time, or the case fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::cloud::{self, Cloud};
 
-/// The emulator's URL. It runs on a thread of its own, because every case brings and ends its own runtime.
-pub fn endpoint() -> &'static str {
+/// The URL of the one emulator. It runs on a thread of its own, because every case brings and ends its own runtime.
+pub fn emulator() -> &'static str {
     static ENDPOINT: OnceLock<String> = OnceLock::new();
     ENDPOINT.get_or_init(|| {
         let (started, endpoint) = mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
-                let local = emulator(Path::new(env!("CARGO_TARGET_TMPDIR")), false).await;
+                let local = start(Path::new(env!("CARGO_TARGET_TMPDIR")), false).await;
                 started.send(local.endpoint_url.clone()).unwrap();
                 std::future::pending::<()>().await;
             });
@@ -37,17 +35,10 @@ pub fn endpoint() -> &'static str {
 }
 
 /// An emulator whose files are in `dir`, with or without the path for tests.
-async fn emulator(dir: &Path, admin: bool) -> Local {
-    let exe = env!("CARGO_BIN_EXE_patterns-local");
+async fn start(dir: &Path, admin: bool) -> Local {
     let local = Local::start(Options {
-        port: 0,
-        concurrency: 1,
-        retry_waits: [Duration::ZERO; 2],
-        exec_command: vec![exe.into(), "exec".into()],
-        function_command: vec![exe.into(), "function".into()],
-        work_dir: dir.to_owned(),
-        templates: Vec::new(),
         admin,
+        ..cloud::options(1, dir.to_owned())
     })
     .await;
     local.unwrap_or_else(|error| panic!("{error}"))
@@ -61,14 +52,18 @@ pub struct Steered {
 }
 
 impl Steered {
-    pub async fn start() -> Self {
+    /// None where the cases run elsewhere.
+    pub async fn start() -> Option<Self> {
+        if cloud::leaves_out("it steers the emulator by a path that is not AWS's") {
+            return None;
+        }
         let dir = tempfile::tempdir().unwrap();
-        let local = emulator(dir.path(), true).await;
-        Self {
-            bench: Bench::at(&local.endpoint_url),
+        let local = start(dir.path(), true).await;
+        Some(Self {
+            bench: Bench::of(Cloud::ours(&local.endpoint_url)),
             local,
             _dir: dir,
-        }
+        })
     }
 
     /// Calls the path for tests; answers status and text.
@@ -95,6 +90,7 @@ impl Steered {
 
 pub struct Bench {
     pub sqs: Client,
+    pub cloud: Cloud,
 }
 
 /// A queue of one case.
@@ -106,37 +102,34 @@ pub struct Queue {
 }
 
 impl Bench {
-    pub fn new() -> Self {
-        Self::at(endpoint())
+    pub async fn new() -> Self {
+        Self::of(match Cloud::elsewhere().await {
+            Some(cloud) => cloud,
+            None => Cloud::ours(emulator()),
+        })
     }
 
-    fn at(endpoint_url: &str) -> Self {
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("any", "any", None, None, "test"))
-            // An error is a case to see, not to hide.
-            .retry_config(RetryConfig::disabled())
-            .endpoint_url(endpoint_url)
-            .build();
+    fn of(cloud: Cloud) -> Self {
         Self {
-            sqs: Client::from_conf(config),
+            sqs: Client::new(&cloud.config),
+            cloud,
         }
     }
 
     /// Creates a queue. A FIFO queue's name ends with `.fifo`.
     pub async fn queue(&self, name: &str, attributes: &[(QueueAttributeName, &str)]) -> Queue {
-        let mut request = self.sqs.create_queue().queue_name(name);
-        if is_fifo(name) {
+        let name = self.cloud.name(name);
+        let mut request = self.sqs.create_queue().queue_name(&name);
+        if is_fifo(&name) {
             request = request.attributes(QueueAttributeName::FifoQueue, "true");
         }
         for (attribute, value) in attributes {
             request = request.attributes(attribute.clone(), *value);
         }
         Queue {
-            name: name.to_owned(),
             url: request.send().await.unwrap().queue_url.unwrap(),
-            arn: format!("arn:aws:sqs:us-east-1:000000000000:{name}"),
+            arn: self.cloud.arn("sqs", &name),
+            name,
         }
     }
 
@@ -251,6 +244,7 @@ pub fn bodies(messages: &[Message]) -> Vec<&str> {
 }
 
 /// Code and message of the error that a call must answer with.
+#[track_caller]
 pub fn refused<T, E: ProvideErrorMetadata>(result: Result<T, E>) -> (String, String) {
     let error = result.err().unwrap();
     (
@@ -269,7 +263,10 @@ pub async fn wait_for<T, F: Future<Output = Option<T>>>(
         if let Some(found) = condition().await {
             return found;
         }
-        assert!(since.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(
+            since.elapsed() < cloud::patience(),
+            "waited in vain for {what}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -6,13 +6,13 @@ use aws_sdk_cloudwatch::{
 };
 use aws_sdk_sqs::types::{MessageSystemAttributeName as System, QueueAttributeName};
 
-use super::bench::{Bench, Queue, endpoint, redrive_policy, refused, system, wait_for};
+use super::bench::{Bench, Queue, redrive_policy, refused, system, wait_for};
 
 /// "Using dead-letter queues in Amazon SQS": after `maxReceiveCount` receives the message moves with its id, its enqueue time and
 /// its body, and names its source in `DeadLetterQueueSourceArn`; what was sent straight to the queue names none.
 #[tokio::test]
 async fn f07_f14_a_dead_letter_keeps_id_and_enqueue_time_and_names_its_source() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (source, dead) = bench.queue_with_dead_letters("letters").await;
     let id = bench.send(&source, "x").await;
     let first = bench.receive_one(&source, 0).await;
@@ -43,18 +43,10 @@ async fn f07_f14_a_dead_letter_keeps_id_and_enqueue_time_and_names_its_source() 
 /// queue.
 #[tokio::test]
 async fn f08_arrivals_by_failed_processing_are_not_counted_as_sent() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (source, dead) = bench.queue_with_dead_letters("metered").await;
     bench.let_die(&source, &["x"]).await;
-    let config = aws_sdk_cloudwatch::Config::builder()
-        .behavior_version(aws_sdk_cloudwatch::config::BehaviorVersion::latest())
-        .region(aws_sdk_cloudwatch::config::Region::new("us-east-1"))
-        .credentials_provider(aws_sdk_cloudwatch::config::Credentials::new(
-            "any", "any", None, None, "test",
-        ))
-        .endpoint_url(endpoint())
-        .build();
-    let cloudwatch = aws_sdk_cloudwatch::Client::from_conf(config);
+    let cloudwatch = aws_sdk_cloudwatch::Client::new(&bench.cloud.config);
     let sent = async |queue: &Queue| {
         use aws_sdk_cloudwatch::types::{Metric, MetricDataQuery, MetricStat};
         let dimension = Dimension::builder().name("QueueName").value(&queue.name);
@@ -91,13 +83,14 @@ async fn f08_arrivals_by_failed_processing_are_not_counted_as_sent() {
 /// "Amazon SQS API Reference: `CreateQueue`: `RedrivePolicy`": its target must exist.
 #[tokio::test]
 async fn a_redrive_policy_needs_its_target() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let missing = Queue {
         name: String::new(),
         url: String::new(),
-        arn: "arn:aws:sqs:us-east-1:000000000000:missing".to_owned(),
+        arn: bench.cloud.queue_arn("missing"),
     };
-    let create = bench.sqs.create_queue().queue_name("targetless");
+    let name = bench.cloud.name("targetless");
+    let create = bench.sqs.create_queue().queue_name(name);
     let policy = redrive_policy(&missing, 1);
     let create = create.attributes(QueueAttributeName::RedrivePolicy, policy);
     assert_eq!(refused(create.send().await).0, "InvalidParameterValue");
@@ -106,7 +99,7 @@ async fn a_redrive_policy_needs_its_target() {
 /// "Amazon SQS API Reference: `CreateQueue`: `RedriveAllowPolicy`": `denyAll` and `byQueue` decide which queues may name this one.
 #[tokio::test]
 async fn a_redrive_allow_policy_is_enforced() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let dead = bench.queue("guarded-dlq", &[]).await;
     let friend = bench.queue("friend", &[]).await;
     let stranger = bench.queue("stranger", &[]).await;
@@ -139,7 +132,7 @@ async fn a_redrive_allow_policy_is_enforced() {
 /// "Amazon SQS API Reference: `ListDeadLetterSourceQueues`": the queues whose redrive policy names this one.
 #[tokio::test]
 async fn a_dead_letter_queue_names_its_sources() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (source, dead) = bench.queue_with_dead_letters("listed").await;
     let list = bench.sqs.list_dead_letter_source_queues();
     let listed = list.queue_url(&dead.url).send().await.unwrap();

@@ -9,9 +9,10 @@ use super::bench::{Bench, bodies, redrive_policy, refused, system};
 /// "Amazon SQS API Reference: `CreateQueue`": the name of a FIFO queue ends with `.fifo`, and `FifoQueue` cannot be changed.
 #[tokio::test]
 async fn fifo_names_and_the_fifo_attribute_belong_together() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let create = |name: &str, fifo: Option<&str>| {
-        let request = bench.sqs.create_queue().queue_name(name);
+        let request = bench.sqs.create_queue();
+        let request = request.queue_name(bench.cloud.name(name));
         match fifo {
             Some(value) => request.attributes(QueueAttributeName::FifoQueue, value),
             None => request,
@@ -44,7 +45,7 @@ async fn fifo_names_and_the_fifo_attribute_belong_together() {
 /// the content, and takes no delay per message; a standard queue takes no deduplication id.
 #[tokio::test]
 async fn each_kind_of_queue_asks_for_its_own_parameters() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let fifo = bench.queue("parameters.fifo", &[]).await;
     let standard = bench.queue("parameters", &[]).await;
     let send = |url: &str| bench.sqs.send_message().queue_url(url).message_body("x");
@@ -71,7 +72,7 @@ async fn each_kind_of_queue_asks_for_its_own_parameters() {
 /// "Amazon SQS API Reference: `SendMessage`: `MessageGroupId`": on a standard queue it names the tenant and orders nothing.
 #[tokio::test]
 async fn a_standard_queue_takes_a_message_group_id() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("tenants", &[]).await;
     for body in ["1", "2"] {
         let send = bench.sqs.send_message().queue_url(&queue.url);
@@ -93,7 +94,7 @@ async fn a_standard_queue_takes_a_message_group_id() {
 /// first message was, and not delivered; the id is remembered although the first message was deleted.
 #[tokio::test]
 async fn f15_a_duplicate_is_accepted_and_not_delivered() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("duplicates.fifo", &[]).await;
     let send = |body: &str| {
         let send = bench.sqs.send_message().queue_url(&queue.url);
@@ -122,7 +123,7 @@ async fn f15_a_duplicate_is_accepted_and_not_delivered() {
 /// body, not of the attributes, unless the sender gives one.
 #[tokio::test]
 async fn content_based_deduplication_is_by_the_sha_256_of_the_body() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let content_based = (QueueAttributeName::ContentBasedDeduplication, "true");
     let queue = bench.queue("content.fifo", &[content_based]).await;
     let send = bench.sqs.send_message().queue_url(&queue.url);
@@ -146,7 +147,7 @@ async fn content_based_deduplication_is_by_the_sha_256_of_the_body() {
 /// "High throughput for FIFO queues in Amazon SQS": `DeduplicationScope` may be the message group.
 #[tokio::test]
 async fn deduplication_may_be_by_group() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let scope = (QueueAttributeName::DeduplicationScope, "messageGroup");
     let limit = (QueueAttributeName::FifoThroughputLimit, "perMessageGroupId");
     let queue = bench.queue("scope.fifo", &[scope, limit]).await;
@@ -154,7 +155,8 @@ async fn deduplication_may_be_by_group() {
         bench.send_in(&queue, group, "same").await;
     }
     assert_eq!(bench.depth(&queue).await, (2, 0));
-    let create = bench.sqs.create_queue().queue_name("scope-2.fifo");
+    let create = bench.sqs.create_queue();
+    let create = create.queue_name(bench.cloud.name("scope-2.fifo"));
     let create = create
         .attributes(QueueAttributeName::FifoQueue, "true")
         .attributes(QueueAttributeName::FifoThroughputLimit, "perMessageGroupId");
@@ -165,7 +167,7 @@ async fn deduplication_may_be_by_group() {
 /// are. So more of a group can be received only after deleting.
 #[tokio::test]
 async fn f16_in_flight_messages_block_their_group() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("groups.fifo", &[]).await;
     for body in ["a1", "a2", "b1"] {
         bench.send_in(&queue, &body[..1], body).await;
@@ -183,7 +185,7 @@ async fn f16_in_flight_messages_block_their_group() {
 /// order; sequence numbers grow.
 #[tokio::test]
 async fn a_batch_keeps_its_order_and_sequence_numbers_grow() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("order.fifo", &[]).await;
     let mut batch = bench.sqs.send_message_batch().queue_url(&queue.url);
     for number in 0..10 {
@@ -213,7 +215,7 @@ async fn a_batch_keeps_its_order_and_sequence_numbers_grow() {
 /// "FIFO delivery logic in Amazon SQS": a consumer that waits for a blocked group gets it as soon as the group is free.
 #[tokio::test]
 async fn a_long_poll_wakes_when_its_group_is_free() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("waiting.fifo", &[]).await;
     bench.send_in(&queue, "g", "1").await;
     let first = bench.receive_one(&queue, 600).await;
@@ -229,7 +231,7 @@ async fn a_long_poll_wakes_when_its_group_is_free() {
 /// queue; deleting twice does not.
 #[tokio::test]
 async fn an_expired_handle_of_a_fifo_queue_is_refused() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("expired.fifo", &[]).await;
     bench.send_in(&queue, "g", "1").await;
     let old = bench.receive_one(&queue, 0).await;
@@ -248,7 +250,7 @@ async fn an_expired_handle_of_a_fifo_queue_is_refused() {
 /// until one of them is deleted.
 #[tokio::test]
 async fn a_receive_attempt_can_be_repeated() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("attempts.fifo", &[]).await;
     bench.send_in(&queue, "g", "1").await;
     let receive = || {
@@ -267,7 +269,7 @@ async fn a_receive_attempt_can_be_repeated() {
 /// standard one.
 #[tokio::test]
 async fn f15_a_fifo_source_needs_a_fifo_dead_letter_queue() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let standard = bench.queue("parity-dlq", &[]).await;
     let fifo = bench.queue("parity-dlq.fifo", &[]).await;
     for (source, dead) in [
@@ -287,7 +289,7 @@ async fn f15_a_fifo_source_needs_a_fifo_dead_letter_queue() {
 /// and the enqueue time is reset; group and message id stay.
 #[tokio::test]
 async fn f07_f15_a_fifo_dead_letter_has_a_new_enqueue_time_and_its_id_for_deduplication() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (source, dead) = bench.queue_with_dead_letters("letters.fifo").await;
     let id = bench.send_in(&source, "group", "body").await;
     let first = bench.receive_one(&source, 0).await;

@@ -14,7 +14,7 @@ use super::bench::{Bench, bodies, refused, system};
 /// "Amazon SQS API Reference: `ReceiveMessage`": every receive raises `ApproximateReceiveCount`; the time of the first one stays.
 #[tokio::test]
 async fn f01_every_receive_raises_the_receive_count() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("counted", &[]).await;
     bench.send(&queue, "x").await;
     let mut first = Vec::new();
@@ -31,7 +31,7 @@ async fn f01_every_receive_raises_the_receive_count() {
 /// "Amazon SQS API Reference: `ReceiveMessage`": at most 10 messages, at most 20 s of waiting.
 #[tokio::test]
 async fn f02_a_receive_has_limits() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("limits", &[]).await;
     let receive = || bench.sqs.receive_message().queue_url(&queue.url);
     for bad in [
@@ -53,7 +53,7 @@ async fn f02_a_receive_has_limits() {
 /// "Amazon SQS short and long polling": a long poll answers as soon as there is a message.
 #[tokio::test]
 async fn f02_a_long_poll_wakes_at_once() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("polled", &[]).await;
     let receive = bench.sqs.receive_message().queue_url(&queue.url);
     let waiting = tokio::spawn(receive.wait_time_seconds(20).send());
@@ -66,7 +66,7 @@ async fn f02_a_long_poll_wakes_at_once() {
 /// "Amazon SQS API Reference: `ChangeMessageVisibility`": 0 to 12 hours, for messages in flight, and of no effect on later receives.
 #[tokio::test]
 async fn f03_a_changed_visibility_timeout_is_of_this_receive_only() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("changed", &[]).await;
     bench.send(&queue, "x").await;
     let message = bench.receive_one(&queue, 30).await;
@@ -91,7 +91,7 @@ async fn f03_a_changed_visibility_timeout_is_of_this_receive_only() {
 /// "Amazon SQS API Reference: `DeleteMessage`": the most recent handle is needed; an older one succeeds without deleting.
 #[tokio::test]
 async fn f04_an_old_receipt_handle_succeeds_without_deleting() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("handles", &[]).await;
     bench.send(&queue, "x").await;
     let old = bench.receive_one(&queue, 0).await;
@@ -113,7 +113,7 @@ fn entry(id: &str, body: &str) -> SendMessageBatchRequestEntry {
 /// "Amazon SQS API Reference: `SendMessageBatch`": entries fail one by one in an answer with status 200.
 #[tokio::test]
 async fn f05_a_batch_succeeds_although_entries_fail() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("partial", &[]).await;
     let late = SendMessageBatchRequestEntry::builder()
         .id("late")
@@ -155,7 +155,7 @@ async fn f05_a_batch_succeeds_although_entries_fail() {
 /// "Amazon SQS API Reference: `SendMessageBatch`": at most 10 entries with ids of their own, 1 MiB together.
 #[tokio::test]
 async fn f05_a_batch_as_a_whole_has_limits() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("whole", &[]).await;
     let send = async |entries: Vec<SendMessageBatchRequestEntry>| {
         let batch = bench.sqs.send_message_batch().queue_url(&queue.url);
@@ -181,7 +181,7 @@ async fn f05_a_batch_as_a_whole_has_limits() {
 /// "Amazon SQS message quotas": 1 MiB with the attributes, or less if the queue's `MaximumMessageSize` is lower.
 #[tokio::test]
 async fn f06_a_message_has_at_most_1_mib_or_what_the_queue_allows() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let size = QueueAttributeName::MaximumMessageSize;
     let large = bench.queue("large", &[]).await;
     assert_eq!(bench.attribute(&large, size.clone()).await, "1048576");
@@ -202,7 +202,7 @@ fn text(value: &str) -> MessageAttributeValue {
 /// "Amazon SQS message metadata": at most 10 attributes; the trace header is none of them.
 #[tokio::test]
 async fn f18_a_message_has_at_most_ten_attributes_besides_the_trace_header() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("ten", &[]).await;
     let trace = MessageSystemAttributeValue::builder()
         .data_type("String")
@@ -227,7 +227,7 @@ async fn f18_a_message_has_at_most_ten_attributes_besides_the_trace_header() {
 /// "Amazon SQS message metadata": String, Number and Binary attributes come as they were sent, with the documented MD5 sums.
 #[tokio::test]
 async fn attributes_of_all_types_arrive_with_their_sums() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let queue = bench.queue("types", &[]).await;
     let number = MessageAttributeValue::builder()
         .data_type("Number.int")
@@ -265,7 +265,7 @@ async fn attributes_of_all_types_arrive_with_their_sums() {
 /// "Amazon SQS delay queues" and "message timers": the sender's delay wins over the queue's.
 #[tokio::test]
 async fn a_delayed_message_is_not_received() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let delay = (QueueAttributeName::DelaySeconds, "600");
     let queue = bench.queue("delayed", &[delay]).await;
     bench.send(&queue, "later").await;

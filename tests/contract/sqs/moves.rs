@@ -23,7 +23,7 @@ async fn ended(bench: &Bench, source: &Queue) -> ListMessageMoveTasksResultEntry
 /// with new ids and enqueue times ("Configure a dead-letter queue redrive").
 #[tokio::test]
 async fn f11_moved_messages_are_new_and_go_back_to_their_sources() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (source, dead) = bench.queue_with_dead_letters("back").await;
     let ids = bench.let_die(&source, &["1", "2"]).await;
     let old = bench.receive(&dead, 0).await;
@@ -60,21 +60,21 @@ async fn f11_moved_messages_are_new_and_go_back_to_their_sources() {
 /// "Amazon SQS API Reference: `StartMessageMoveTask`": the source must be the dead-letter queue of a queue, and must exist.
 #[tokio::test]
 async fn f10_only_a_dead_letter_queue_of_a_queue_can_be_moved_from() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let plain = bench.queue("plain", &[]).await;
     let start = bench.sqs.start_message_move_task();
     let (code, text) = refused(start.clone().source_arn(&plain.arn).send().await);
     assert_eq!(code, "InvalidParameterValue");
     assert!(text.contains("Dead Letter Queue"), "{text}");
-    for source in ["arn:aws:sqs:us-east-1:000000000000:missing", "nonsense"] {
+    let missing = bench.cloud.queue_arn("missing");
+    for source in [missing.as_str(), "nonsense"] {
         let error = start.clone().source_arn(source).send().await;
         let error = error.err().unwrap().into_service_error();
         assert!(error.is_resource_not_found_exception(), "{error:?}");
     }
     let (_, dead) = bench.queue_with_dead_letters("moved-nowhere").await;
     let start = start.source_arn(&dead.arn);
-    let missing = "arn:aws:sqs:us-east-1:000000000000:missing";
-    let error = start.clone().destination_arn(missing).send().await;
+    let error = start.clone().destination_arn(&missing).send().await;
     let error = error.err().unwrap().into_service_error();
     assert!(error.is_resource_not_found_exception(), "{error:?}");
     let fifo = bench.queue("moved-nowhere-to.fifo", &[]).await;
@@ -88,7 +88,7 @@ async fn f10_only_a_dead_letter_queue_of_a_queue_can_be_moved_from() {
 /// "`CancelMessageMoveTask`": only a running task is cancelled, and what it moved stays moved.
 #[tokio::test]
 async fn f10_one_task_runs_at_its_rate_until_it_is_cancelled() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (source, dead) = bench.queue_with_dead_letters("slow").await;
     bench.let_die(&source, &["1", "2", "3", "4", "5"]).await;
     let start = || bench.sqs.start_message_move_task().source_arn(&dead.arn);
@@ -141,7 +141,7 @@ async fn f10_one_task_runs_at_its_rate_until_it_is_cancelled() {
 /// "Amazon SQS API Reference: `ListMessageMoveTasks`": the most recent one, or up to ten; of an existing queue.
 #[tokio::test]
 async fn f10_at_most_ten_tasks_are_listed_newest_first() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (_, dead) = bench.queue_with_dead_letters("many-moves").await;
     assert!(tasks(&bench, &dead).await.is_empty());
     for rate in 1..=11 {
@@ -163,7 +163,7 @@ async fn f10_at_most_ten_tasks_are_listed_newest_first() {
         let bad = list.clone().source_arn(&dead.arn).max_results(bad);
         assert_eq!(refused(bad.send().await).0, "InvalidParameterValue");
     }
-    let missing = list.source_arn("arn:aws:sqs:us-east-1:000000000000:missing");
+    let missing = list.source_arn(bench.cloud.queue_arn("missing"));
     let error = missing.send().await.err().unwrap().into_service_error();
     assert!(error.is_resource_not_found_exception(), "{error:?}");
 }
@@ -172,7 +172,7 @@ async fn f10_at_most_ten_tasks_are_listed_newest_first() {
 /// fails; a custom destination is the remedy.
 #[tokio::test]
 async fn f12_a_message_without_a_source_fails_the_task() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (source, dead) = bench.queue_with_dead_letters("sourceless").await;
     let other = bench.queue("sourceless-other", &[]).await;
     bench.let_die(&source, &["known"]).await;
@@ -199,7 +199,7 @@ async fn f12_a_message_without_a_source_fails_the_task() {
 /// "Troubleshooting issues in Amazon SQS": a source that was deleted fails the task as a queue that does not exist.
 #[tokio::test]
 async fn f12_a_source_that_is_gone_fails_the_task() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (source, dead) = bench.queue_with_dead_letters("gone").await;
     let policy = super::bench::redrive_policy(&dead, 1);
     let name = aws_sdk_sqs::types::QueueAttributeName::RedrivePolicy;
@@ -220,7 +220,7 @@ async fn f12_a_source_that_is_gone_fails_the_task() {
 /// "Configure a dead-letter queue redrive": FIFO queues too, oldest first, each message in its group.
 #[tokio::test]
 async fn f15_a_fifo_dead_letter_queue_is_moved_in_order() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (source, dead) = bench.queue_with_dead_letters("ordered.fifo").await;
     bench.let_die(&source, &["1", "2", "3"]).await;
     let start = bench.sqs.start_message_move_task().source_arn(&dead.arn);
