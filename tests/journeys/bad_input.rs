@@ -1,9 +1,11 @@
 //! What goes wrong before anything works, and what people send by mistake: each gets a clear answer and costs nothing.
 
-use std::net::TcpListener;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::dashboard::Dashboard;
@@ -278,4 +280,37 @@ fn stat(pid: u32) -> Option<(char, u32)> {
     let (_, rest) = text.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+}
+
+/// Half a request on each of ten thousand connections: the others are answered as ever, and memory stays bounded.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_clients_that_never_finish_keep_nobody_waiting() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            ..limit
+        },
+    )
+    .unwrap();
+    let possible = limit
+        .maximum
+        .map_or(10_000, |most| most.saturating_sub(500));
+    let world = World::start();
+    let before = world.memory_mib();
+    let address = world.endpoint_url.strip_prefix("http://").unwrap();
+    let slow: Vec<_> = (0..possible.min(10_000))
+        .map(|_| {
+            let mut connection = TcpStream::connect(address).unwrap();
+            let half = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ";
+            connection.write_all(half).unwrap();
+            connection
+        })
+        .collect();
+    let sqs = aws_sdk_sqs::Client::new(&world.sdk());
+    let created = sqs.create_queue().queue_name("still-here").send().await;
+    created.unwrap();
+    let grown = world.memory_mib().saturating_sub(before);
+    assert!(grown < 400, "{} connections took {grown} MiB", slow.len());
 }

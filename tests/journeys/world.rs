@@ -62,6 +62,14 @@ impl World {
         self.apis[pattern].as_str().unwrap()
     }
 
+    /// Memory of the emulator's process, in MiB.
+    pub fn memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+        kib.parse::<u64>().unwrap() / 1024
+    }
+
     /// Runs a one-shot command with `--json`.
     pub fn command(&self, args: &[&str]) -> Answer {
         one_shot(&self.socket, args)

@@ -1,6 +1,6 @@
 //! The listener: connections come in, and each brings its requests to the front.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -9,7 +9,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 use rustix::fd::OwnedFd;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{faults::Broken, front::Front};
@@ -19,6 +19,19 @@ const HEAD_WITHIN: Duration = Duration::from_mins(1);
 
 /// The pause after a connection could not be taken, mostly because too many files are open.
 const REST: Duration = Duration::from_millis(50);
+
+/// Connections that may wait to be taken. Beyond it a client tries again after a second, and on a busy machine the usual 128 are
+/// there in no time.
+const WAITING: u32 = 4096;
+
+/// Takes a port on 127.0.0.1; 0 takes a free one.
+pub fn bind(port: u16) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    // As every server does: the port is free again right after a stop.
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    socket.listen(WAITING)
+}
 
 /// Serves until `stop`, and then until the answers under way are written.
 pub async fn run(listener: TcpListener, front: Front, stop: CancellationToken) {

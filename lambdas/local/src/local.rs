@@ -4,12 +4,11 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     io::{self, ErrorKind},
-    net::Ipv4Addr,
     path::PathBuf,
     time::Duration,
 };
 
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
@@ -118,12 +117,10 @@ impl Local {
     /// Takes the port, starts all services, and deploys the templates.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let port = options.port;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .await
-            .map_err(|error| match error.kind() {
-                ErrorKind::AddrInUse => StartError::PortTaken { port },
-                _ => StartError::Listen { port, error },
-            })?;
+        let listener = listener::bind(port).map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => StartError::PortTaken { port },
+            _ => StartError::Listen { port, error },
+        })?;
         let address = listener
             .local_addr()
             .map_err(|error| StartError::Listen { port, error })?;
