@@ -1,0 +1,70 @@
+//! What an emulator takes that nobody asks anything of.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::{report::median, target::Target};
+
+/// Linux counts a process's time in hundredths of a second for everyone who reads it.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What is still being done right after the start is not measured.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// patterns-local with all its stacks, idle.
+#[derive(Debug, Serialize)]
+pub struct Footprint {
+    /// Median of the starts, seconds.
+    pub ready_s: f64,
+    /// Percent of one core.
+    pub idle_cpu_percent: f64,
+    pub idle_rss_mib: f64,
+}
+
+pub async fn measure(with_daemon: bool, starts: u32, watch: Duration) -> Result<Footprint> {
+    let mut ready = Vec::new();
+    for _ in 0..starts {
+        ready.push(Target::local(with_daemon)?.ready_after.as_secs_f64());
+    }
+    let local = Target::local(with_daemon)?;
+    tokio::time::sleep(SETTLE).await;
+    let processes = local.processes()?;
+    let before = cpu_seconds(&processes)?;
+    tokio::time::sleep(watch).await;
+    let used = cpu_seconds(&processes)? - before;
+    Ok(Footprint {
+        ready_s: median(ready),
+        idle_cpu_percent: used / watch.as_secs_f64() * 100.0,
+        idle_rss_mib: rss_mib(&processes)?,
+    })
+}
+
+fn cpu_seconds(processes: &[u32]) -> Result<f64> {
+    let mut ticks = 0.0;
+    for process in processes {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+        // The name in parentheses may hold spaces; user and system time are the 12th and 13th field after it ("proc_pid_stat(5)").
+        let after = stat.rsplit(')').next().unwrap_or_default();
+        for time in after.split_whitespace().skip(11).take(2) {
+            ticks += time.parse::<f64>()?;
+        }
+    }
+    Ok(ticks / TICKS_PER_SECOND)
+}
+
+/// Resident memory of the processes together.
+pub fn rss_mib(processes: &[u32]) -> Result<f64> {
+    let mut kib = 0.0;
+    for process in processes {
+        let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+        kib += status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .and_then(|rest| rest.split_whitespace().next())
+            .context("no VmRSS")?
+            .parse::<f64>()?;
+    }
+    Ok(kib / 1024.0)
+}
