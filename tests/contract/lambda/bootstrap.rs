@@ -9,9 +9,10 @@ use base64::Engine as _;
 use serde_json::json;
 use zip::write::SimpleFileOptions;
 
-use super::bench::{Bench, bootstrap_after};
+use super::bench::{Bench, bootstrap_after, wait_until};
 use super::cloud;
 use super::emulator::Emulator;
+use super::synchronous::is_running;
 
 /// `CreateFunction` with this zip; answers the error's code and message.
 async fn refused(bench: &Bench, zip: Vec<u8>) -> (String, String) {
@@ -116,6 +117,30 @@ async fn what_a_function_writes_takes_bounded_memory() {
     }
     let grown = emulator.peak_kb() - before;
     assert!(grown < 80_000, "{grown} KB more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_writes_for_ever_works_and_disturbs_no_other() {
+    if cloud::leaves_out("the processes of a place that is not ours are its own") {
+        return;
+    }
+    let bench = Bench::start().await;
+    let zip = bootstrap_after("yes &\necho $! > \"$MARKS/writer\"", 0o755);
+    bench.create_from("flooding", 20, zip).await;
+    bench.create("other", 20).await;
+    for name in ["flooding", "other", "flooding", "other"] {
+        let (_, error) = bench.invoke(name, json!({})).await;
+        assert_eq!(error, None, "{name}");
+    }
+    let writer = bench.mark("writer").trim().parse().unwrap();
+    assert!(is_running(writer));
+    let delete = bench
+        .lambda
+        .delete_function()
+        .function_name(bench.name("flooding"));
+    delete.send().await.unwrap();
+    wait_until("it has ended", || async { !is_running(writer) }).await;
+    bench.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
