@@ -4,6 +4,7 @@
 //! note. Nothing is passed over in silence.
 
 mod error;
+mod place;
 mod property;
 mod resolve;
 mod resource;
@@ -12,13 +13,11 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
-
 use crate::account;
 use crate::dynamodb::Dynamo;
 use crate::error::AwsError;
 use crate::http_api::{self, HttpApis, Route, Throttle};
-use crate::lambda::{Code, Lambda};
+use crate::lambda::Lambda;
 use crate::sqs::Sqs;
 pub use error::DeployError;
 use error::Problem;
@@ -53,7 +52,8 @@ struct Api {
     routes: Vec<Route>,
 }
 
-/// Deploys `template` as `stack`. Stops at the first problem; what was created until then stays.
+/// Deploys `template` as `stack`. What is there already, from an earlier run, keeps its messages and items and gets the template's
+/// settings. Stops at the first problem; what was created until then stays.
 pub async fn deploy(
     stack: &str,
     template: &str,
@@ -94,32 +94,38 @@ pub async fn deploy(
                 }
                 scope.set(id, function.name.as_str());
                 scope.set(&format!("{id}.Arn"), account::function_arn(&function.name));
-                create_function(*function, &services.lambda)
+                place::function(*function, &services.lambda)
                     .map_err(|source| refused(stack, declared, source))?;
             }
             Resource::Table(table) => {
                 scope.set(id, table.name.as_str());
                 scope.set(&format!("{id}.Arn"), account::table_arn(&table.name));
-                create_table(table, &services.dynamo)
+                place::table(table, &services.dynamo)
                     .await
                     .map_err(|source| refused(stack, declared, source))?;
             }
             Resource::Queue(queue) => {
                 let url = services
                     .sqs
-                    .create_queue(&queue.name, queue.attributes, queue.tags)
+                    .declare_queue(&queue.name, &queue.attributes, queue.tags)
                     .map_err(|source| refused(stack, declared, source))?;
+                scope.set(&format!("{id}.QueueUrl"), url.as_str());
                 scope.set(id, url);
                 scope.set(&format!("{id}.Arn"), account::queue_arn(&queue.name));
                 scope.set(&format!("{id}.QueueName"), queue.name);
             }
             Resource::Mapping(changes) => {
-                let view = services
+                let uuid = services
                     .lambda
-                    .map(changes)
+                    .declare_mapping(changes)
                     .map_err(|source| refused(stack, declared, source))?;
-                let uuid = view.get("UUID").and_then(|uuid| uuid.as_str());
-                scope.set(id, uuid.unwrap_or_default());
+                scope.set(id, uuid);
+            }
+            Resource::Unenforced(unenforced) => {
+                for (attribute, value) in unenforced.attributes {
+                    scope.set(&format!("{id}.{attribute}"), value);
+                }
+                scope.set(id, unenforced.name);
             }
         }
     }
@@ -136,27 +142,6 @@ pub async fn deploy(
         notes: notes.into_iter().collect(),
         outputs,
     })
-}
-
-fn create_function(function: resource::Function, lambda: &Lambda) -> Result<(), AwsError> {
-    let name = function.name;
-    lambda.create(&name, Code::Handler, function.changes, function.tags)?;
-    if let Some(concurrency) = function.reserved {
-        lambda.reserve(&name, concurrency)?;
-    }
-    if let Some(changes) = function.events {
-        lambda.put_event_config(&name, changes)?;
-    }
-    Ok(())
-}
-
-async fn create_table(table: resource::Table, dynamo: &Dynamo) -> Result<(), AwsError> {
-    dynamo.call("CreateTable", table.request).await?;
-    if let Some(specification) = table.time_to_live {
-        let request = json!({"TableName": table.name, "TimeToLiveSpecification": specification});
-        dynamo.call("UpdateTimeToLive", request).await?;
-    }
-    Ok(())
 }
 
 fn refused(stack: &str, declared: &Declared, source: AwsError) -> DeployError {

@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 pub use self::message::{MessageAttribute, Outgoing, Received};
-use self::{moves::Tasks, queue::Queue};
+use self::{moves::Tasks, queue::Queue, settings::Settings};
 use crate::{
     account::{ACCOUNT_ID, queue_arn},
     clock::Clock,
@@ -101,6 +101,14 @@ impl Hosted {
             purged_at: None,
             moves: Tasks::new(),
         }
+    }
+
+    /// Takes new settings.
+    fn configure(&mut self, now: i64, settings: Settings) {
+        self.queue.configure(now, settings);
+        self.modified_at = now / 1000;
+        // A long poll may be sleeping towards the end of a delay that is another one now.
+        self.changed.notify_waiters();
     }
 }
 

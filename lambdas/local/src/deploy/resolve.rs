@@ -8,7 +8,7 @@ use super::yaml::{Entry, Node, Value};
 use crate::account;
 
 /// The intrinsic functions that a template may use.
-const OFFERED: &str = "Ref, Sub and GetAtt are offered";
+const OFFERED: &str = "Ref, GetAtt, Sub and Join are offered";
 
 /// The values that references stand for, by `Ref` name or by `Id.Attribute`.
 #[derive(Clone, Debug, Default)]
@@ -149,6 +149,7 @@ fn pieces(line: usize, function: &str, argument: &Node) -> Result<Vec<Piece>, Pr
             )),
         },
         ("Sub", Value::Text(text)) => substitution(line, text),
+        ("Join", Value::List(parts)) => joined(line, parts),
         ("Ref" | "GetAtt" | "Sub", _) => Err(Problem::new(
             line,
             format!(
@@ -160,6 +161,38 @@ fn pieces(line: usize, function: &str, argument: &Node) -> Result<Vec<Piece>, Pr
             format!("the intrinsic function {function} is not offered here: {OFFERED}"),
         )),
     }
+}
+
+/// `[delimiter, [part, …]]`.
+fn joined(line: usize, arguments: &[Node]) -> Result<Vec<Piece>, Problem> {
+    let [
+        Node {
+            value: Value::Text(delimiter),
+            ..
+        },
+        Node {
+            value: Value::List(parts),
+            ..
+        },
+    ] = arguments
+    else {
+        let text = "Join takes a delimiter and a list: `!Join [\"-\", [a, !Ref B]]`";
+        return Err(Problem::new(line, text));
+    };
+    let mut joined = Vec::new();
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            joined.push(Piece::Text(delimiter.clone()));
+        }
+        match &part.value {
+            Value::Text(text) => joined.push(Piece::Text(text.clone())),
+            Value::Call(function, argument) => {
+                joined.extend(pieces(part.line, function, argument)?);
+            }
+            _ => return Err(Problem::new(part.line, "Join joins texts")),
+        }
+    }
+    Ok(joined)
 }
 
 /// `${Name}` is a reference, `${!Name}` the text `${Name}`.
@@ -211,6 +244,10 @@ mod tests {
             resolved("!Sub \"${AWS::StackName}-${Queue.Arn}-${!Literal}\"").unwrap(),
             "orders-arn:q-${Literal}"
         );
+        assert_eq!(
+            resolved("!Join [':', [a, !GetAtt Queue.Arn, !Sub '${AWS::Region}']]").unwrap(),
+            "a:arn:q:us-east-1"
+        );
     }
 
     #[test]
@@ -219,9 +256,11 @@ mod tests {
             ("!Ref Nobody", "Nobody"),
             ("!GetAtt Queue.Depth", "Queue.Depth"),
             (
-                "!Join [a, b]",
-                "Join is not offered here: Ref, Sub and GetAtt",
+                "!Select [0, [a]]",
+                "Select is not offered here: Ref, GetAtt, Sub and Join",
             ),
+            ("!Join [a, b]", "Join takes"),
+            ("!Join [a, [!Ref Nobody]]", "Nobody"),
             ("!Sub \"${Queue\"", "without"),
             ("!GetAtt Queue", "GetAtt takes"),
         ] {

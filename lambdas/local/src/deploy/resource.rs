@@ -1,21 +1,24 @@
 //! Resources with their types: what each asks of a service.
 
 mod function;
+mod http_api;
+mod mapping;
 mod queue;
 mod table;
+mod unenforced;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::Problem;
 use super::property::Properties;
-use super::template::{Declared, FUNCTION};
+use super::template::{Declared, FUNCTION, HTTP_API};
 use super::yaml::Node;
 use crate::http_api::Throttle;
 use crate::lambda::MappingChanges;
-use crate::lambda::mapping::ScalingConfig;
 pub use function::Function;
 pub use queue::Queue;
 pub use table::Table;
+pub use unenforced::Unenforced;
 
 /// What a service is asked to create.
 pub enum Resource {
@@ -29,6 +32,8 @@ pub enum Resource {
     Queue(Queue),
     /// A queue's connection with a function.
     Mapping(MappingChanges),
+    /// Nothing: it makes no difference here, but others may refer to it.
+    Unenforced(Unenforced),
 }
 
 /// The types that a template may use.
@@ -46,76 +51,43 @@ pub fn read(
     let mut given = Properties::of(owner, properties)?;
     // CloudFormation adds a random part, so that a replacement can live beside what it replaces. Nothing is replaced here.
     let unnamed = format!("{stack}-{}", declared.id);
+    if let Some(unenforced) = unenforced::read(&declared.kind, &unnamed, properties, notes) {
+        return Ok(Resource::Unenforced(unenforced));
+    }
     let resource = match declared.kind.as_str() {
-        "AWS::Serverless::HttpApi" => http_api(&mut given)?,
+        HTTP_API => http_api::read(&mut given, notes)?,
         FUNCTION => function::read(&mut given, unnamed, notes)?,
         "AWS::DynamoDB::Table" => table::read(&mut given, unnamed, notes)?,
         "AWS::SQS::Queue" => queue::read(&mut given, unnamed, notes)?,
-        "AWS::Lambda::EventSourceMapping" => mapping(&mut given)?,
+        "AWS::Lambda::EventSourceMapping" => mapping::read(&mut given, notes)?,
         other => {
-            return Err(Problem::new(
-                declared.line,
-                format!(
-                    "{} has the type {other}, which is not offered here; offered are {OFFERED}",
-                    declared.id
-                ),
-            ));
+            let text = format!(
+                "{} has the type {other}, which is not offered here; offered are {OFFERED}, and as what is not enforced here {}",
+                declared.id,
+                unenforced::offered()
+            );
+            return Err(Problem::new(declared.line, text));
         }
     };
     given.finish()?;
     Ok(resource)
 }
 
-fn http_api(given: &mut Properties<'_>) -> Result<Resource, Problem> {
-    let Some(mut settings) = given.nested("DefaultRouteSettings")? else {
-        return Ok(Resource::HttpApi(None));
+/// Tags as most resources take them: a list of `Key` and `Value`.
+fn tags(given: &mut Properties<'_>) -> Result<BTreeMap<String, String>, Problem> {
+    let Some(nodes) = given.list("Tags")? else {
+        return Ok(BTreeMap::new());
     };
-    let rate = settings.parsed::<f64>("ThrottlingRateLimit", "a number of requests a second")?;
-    let burst = settings.parsed::<f64>("ThrottlingBurstLimit", "a number of requests")?;
-    let line = settings.line();
-    let throttle = match (rate, burst) {
-        (None, None) => None,
-        (Some(rate), Some(burst)) if rate > 0.0 && burst >= 1.0 && rate.is_finite() => {
-            Some(Throttle { rate, burst })
-        }
-        _ => {
-            return Err(settings.wrong(
-                line,
-                "ThrottlingRateLimit with ThrottlingBurstLimit",
-                "positive numbers, both given",
-            ));
-        }
-    };
-    settings.finish()?;
-    Ok(Resource::HttpApi(throttle))
-}
-
-fn mapping(given: &mut Properties<'_>) -> Result<Resource, Problem> {
-    let scaling_config = match given.nested("ScalingConfig")? {
-        None => None,
-        Some(mut scaling) => {
-            let maximum_concurrency = scaling.parsed("MaximumConcurrency", "a number")?;
-            scaling.finish()?;
-            Some(ScalingConfig {
-                maximum_concurrency,
-            })
-        }
-    };
-    let response_types = match given.list("FunctionResponseTypes")? {
-        None => None,
-        Some(nodes) => Some(texts(given, "FunctionResponseTypes", nodes)?),
-    };
-    Ok(Resource::Mapping(MappingChanges {
-        event_source_arn: Some(given.required("EventSourceArn")?.to_owned()),
-        function_name: Some(given.required("FunctionName")?.to_owned()),
-        batch_size: given.parsed("BatchSize", "a number")?,
-        maximum_batching_window_in_seconds: given
-            .parsed("MaximumBatchingWindowInSeconds", "a number of seconds")?,
-        function_response_types: response_types,
-        scaling_config,
-        enabled: given.parsed("Enabled", "true or false")?,
-        filter_criteria: None,
-    }))
+    nodes
+        .iter()
+        .map(|node| {
+            let mut tag = Properties::of("a tag".to_owned(), node)?;
+            let key = tag.required("Key")?.to_owned();
+            let value = tag.required("Value")?.to_owned();
+            tag.finish()?;
+            Ok((key, value))
+        })
+        .collect()
 }
 
 fn texts(given: &Properties<'_>, name: &str, nodes: &[Node]) -> Result<Vec<String>, Problem> {
@@ -131,8 +103,6 @@ fn texts(given: &Properties<'_>, name: &str, nodes: &[Node]) -> Result<Vec<Strin
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
-    use std::collections::BTreeMap;
 
     use serde_json::{Value, json};
 
@@ -194,9 +164,9 @@ mod tests {
     fn unknown_types_properties_and_values_are_named() {
         for (kind, given, part) in [
             (
-                "AWS::SNS::Topic",
+                "AWS::S3::Bucket",
                 "{}",
-                "AWS::SNS::Topic, which is not offered",
+                "AWS::S3::Bucket, which is not offered",
             ),
             ("AWS::SQS::Queue", "{Colour: red}", "property Colour"),
             (
@@ -207,8 +177,8 @@ mod tests {
             ("AWS::Serverless::Function", "{Handler: h}", "lacks Runtime"),
             (
                 "AWS::Serverless::Function",
-                "{Runtime: r, Handler: h, Events: {E: {Type: SQS}}}",
-                "EventSourceMapping",
+                "{Runtime: r, Handler: h, Events: {E: {Type: S3}}}",
+                "HttpApi, SQS, Schedule",
             ),
             (
                 "AWS::Serverless::HttpApi",

@@ -7,8 +7,10 @@ use super::error::Problem;
 use super::resolve::{self, Scope};
 use super::yaml::{self, Entry, Node, Value};
 
-/// The type that `Globals` has defaults for.
+/// The types that `Globals` has defaults for.
 pub const FUNCTION: &str = "AWS::Serverless::Function";
+/// See [`FUNCTION`].
+pub const HTTP_API: &str = "AWS::Serverless::HttpApi";
 
 /// What a template declares.
 #[derive(Debug)]
@@ -46,7 +48,7 @@ pub fn read(stack: &str, text: &str) -> Result<Template, Problem> {
     let mut outputs = Vec::new();
     for section in root.entries("the template")? {
         match section.key.as_str() {
-            "AWSTemplateFormatVersion" | "Transform" | "Description" => {}
+            "AWSTemplateFormatVersion" | "Transform" | "Description" | "Metadata" => {}
             "Parameters" => {
                 for entry in section.value.entries("Parameters")? {
                     scope.set(&entry.key, default(entry)?);
@@ -54,8 +56,8 @@ pub fn read(stack: &str, text: &str) -> Result<Template, Problem> {
                 }
             }
             "Globals" => {
-                only(&section.value, "Globals", &["Function"])?;
-                globals = section.value.get("Function");
+                only(&section.value, "Globals", &["Function", "HttpApi"])?;
+                globals = Some(&section.value);
             }
             "Resources" => resources = section.value.entries("Resources")?.to_vec(),
             "Outputs" => {
@@ -87,7 +89,32 @@ pub fn read(stack: &str, text: &str) -> Result<Template, Problem> {
 
 fn default(parameter: &Entry) -> Result<String, Problem> {
     let what = format!("the parameter {}", parameter.key);
-    only(&parameter.value, &what, &["Type", "Default", "Description"])?;
+    // What bounds a given value has nothing to bound: the default is all there is.
+    let offered = [
+        "Type",
+        "Default",
+        "Description",
+        "AllowedPattern",
+        "AllowedValues",
+        "ConstraintDescription",
+        "MaxLength",
+        "MaxValue",
+        "MinLength",
+        "MinValue",
+        "NoEcho",
+    ];
+    only(&parameter.value, &what, &offered)?;
+    match parameter.value.get("Type") {
+        Some(Node {
+            value: Value::Text(kind),
+            ..
+        }) if matches!(kind.as_str(), "String" | "Number") => {}
+        kind => {
+            let line = kind.map_or(parameter.line, |node| node.line);
+            let text = format!("the Type of {what} must be String or Number");
+            return Err(Problem::new(line, text));
+        }
+    }
     match parameter.value.get("Default").map(|node| &node.value) {
         Some(Value::Text(text)) => Ok(text.clone()),
         _ => Err(Problem::new(
@@ -99,14 +126,23 @@ fn default(parameter: &Entry) -> Result<String, Problem> {
 
 fn output(entry: &Entry) -> Result<Node, Problem> {
     let what = format!("the output {}", entry.key);
-    only(&entry.value, &what, &["Value", "Description"])?;
+    only(&entry.value, &what, &["Value", "Description", "Export"])?;
     let value = entry.value.get("Value").cloned();
     value.ok_or_else(|| Problem::new(entry.line, format!("{what} lacks Value")))
 }
 
 fn declare(entry: Entry, globals: Option<&Node>) -> Result<Declared, Problem> {
     let what = format!("the resource {}", entry.key);
-    only(&entry.value, &what, &["Type", "Properties", "DependsOn"])?;
+    // `Metadata` is for tools; the policies speak of a stack that is deleted, and here none is.
+    let offered = [
+        "Type",
+        "Properties",
+        "DependsOn",
+        "Metadata",
+        "DeletionPolicy",
+        "UpdateReplacePolicy",
+    ];
+    only(&entry.value, &what, &offered)?;
     let Some(Value::Text(kind)) = entry.value.get("Type").map(|node| &node.value) else {
         return Err(Problem::new(entry.line, format!("{what} lacks Type")));
     };
@@ -114,9 +150,14 @@ fn declare(entry: Entry, globals: Option<&Node>) -> Result<Declared, Problem> {
         line: entry.line,
         value: Value::Map(Vec::new()),
     });
-    let properties = match globals {
-        Some(globals) if kind == FUNCTION => merged(globals, own),
-        _ => own,
+    let defaults = match kind.as_str() {
+        FUNCTION => globals.and_then(|globals| globals.get("Function")),
+        HTTP_API => globals.and_then(|globals| globals.get("HttpApi")),
+        _ => None,
+    };
+    let properties = match defaults {
+        Some(defaults) => merged(defaults, own),
+        None => own,
     };
     let mut needs = resolve::references(&properties)?;
     if let Some(node) = entry.value.get("DependsOn") {
@@ -316,9 +357,14 @@ Resources:
             ("Conditions: {}\n", 1, "Conditions"),
             ("Parameters:\n  P: {Type: String}\n", 2, "no Default"),
             (
-                "Parameters:\n  P:\n    Type: String\n    MinValue: 1\n",
+                "Parameters:\n  P:\n    Type: String\n    Colour: red\n",
                 4,
-                "MinValue",
+                "Colour",
+            ),
+            (
+                "Parameters:\n  P:\n    Default: a,b\n    Type: CommaDelimitedList\n",
+                4,
+                "String or Number",
             ),
             ("Globals:\n  Api: {}\n", 2, "Api"),
             ("Resources:\n  A: {Type: T, Condition: C}\n", 2, "Condition"),

@@ -39,6 +39,18 @@ pub enum Code {
     Handler,
 }
 
+/// Two zips are the same program if their bytes are, wherever they are unpacked.
+impl PartialEq for Code {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Zip { digest, .. }, Self::Zip { digest: other, .. }) => digest == other,
+            (Self::Path(path), Self::Path(other)) => path == other,
+            (Self::Handler, Self::Handler) => true,
+            _ => false,
+        }
+    }
+}
+
 impl Code {
     /// The program, its arguments and the folder it runs in. `function_command` starts the programs named by a `Handler`.
     pub fn command(

@@ -14,7 +14,7 @@ use crate::account;
 
 /// What `UpdateFunctionConfiguration` and `UpdateFunctionCode` change. Never altered in place: an environment belongs to the
 /// configuration it was started with, and is retired when another one takes its place.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Configuration {
     /// Name, unique in the account.
     pub name: String,

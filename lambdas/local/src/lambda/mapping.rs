@@ -64,6 +64,11 @@ impl Mapping {
         }
     }
 
+    /// Whether it feeds `function` from the queue `queue_arn`.
+    pub fn connects(&self, queue_arn: &str, function: &str) -> bool {
+        self.settings.queue_arn == queue_arn && self.settings.function == function
+    }
+
     /// Stops the present poller and puts `settings` in place, for the next one.
     pub fn change(&mut self, settings: Settings) {
         self.stop.cancel();

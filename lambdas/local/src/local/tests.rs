@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod deploy;
+
 const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=b";
 
 async fn start() -> (Local, tempfile::TempDir) {

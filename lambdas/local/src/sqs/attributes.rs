@@ -86,11 +86,7 @@ impl Sqs {
         if attributes.contains_key("RedrivePolicy") {
             check_target(&queues, name, &settings)?;
         }
-        let hosted = find(&mut queues, name)?;
-        hosted.queue.configure(now, settings);
-        hosted.modified_at = now / 1000;
-        // A long poll may be sleeping towards the end of a delay that is another one now.
-        hosted.changed.notify_waiters();
+        find(&mut queues, name)?.configure(now, settings);
         Ok(json!({}))
     }
 

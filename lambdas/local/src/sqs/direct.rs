@@ -2,10 +2,38 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Outgoing, Received, Sqs, name_in_arn, receive::Take, refusal};
+use super::{
+    Outgoing, Received, Sqs, name_in_arn,
+    queues::{check_target, named},
+    receive::Take,
+    refusal,
+};
 use crate::error::AwsError;
 
 impl Sqs {
+    /// Makes a queue as a template describes it, of which one that exists keeps its messages; what is not named has its default.
+    /// Returns its URL.
+    pub fn declare_queue(
+        &self,
+        name: &str,
+        attributes: &BTreeMap<String, String>,
+        tags: BTreeMap<String, String>,
+    ) -> Result<String, AwsError> {
+        let settings = named(name, attributes)?;
+        let now = self.now();
+        let mut queues = self.lock();
+        check_target(&queues, name, &settings)?;
+        let hosted = queues
+            .hosted
+            .entry(name.to_owned())
+            .or_insert_with(|| self.new_queue(name, settings.clone(), BTreeMap::new(), now));
+        hosted.tags = tags;
+        if *hosted.queue.settings() != settings {
+            hosted.configure(now, settings);
+        }
+        Ok(self.url(name))
+    }
+
     /// All attributes of a queue, as `GetQueueAttributes` names them.
     pub fn attributes(&self, queue_arn: &str) -> Result<BTreeMap<String, String>, AwsError> {
         self.shown(known(queue_arn)?)

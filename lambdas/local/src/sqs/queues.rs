@@ -67,16 +67,7 @@ impl Sqs {
         attributes: BTreeMap<String, String>,
         tags: BTreeMap<String, String>,
     ) -> Result<String, AwsError> {
-        let fifo = attributes
-            .get("FifoQueue")
-            .is_some_and(|value| value == "true");
-        check_name(name, fifo)?;
-        let mut settings = if fifo {
-            Settings::fifo()
-        } else {
-            Settings::default()
-        };
-        settings.change(&attributes)?;
+        let settings = named(name, &attributes)?;
         let now = self.now();
         let mut queues = self.lock();
         if let Some(existing) = queues.hosted.get(name) {
@@ -94,12 +85,20 @@ impl Sqs {
             return Err(refusal::queue_deleted_recently());
         }
         check_target(&queues, name, &settings)?;
-        let life = Life::of(self.shared.witness.clone(), name);
-        queues.hosted.insert(
-            name.to_owned(),
-            Hosted::new(Queue::new(settings, life), tags, now / 1000),
-        );
+        let hosted = self.new_queue(name, settings, tags, now);
+        queues.hosted.insert(name.to_owned(), hosted);
         Ok(self.url(name))
+    }
+
+    pub(super) fn new_queue(
+        &self,
+        name: &str,
+        settings: Settings,
+        tags: BTreeMap<String, String>,
+        now: i64,
+    ) -> Hosted {
+        let life = Life::of(self.shared.witness.clone(), name);
+        Hosted::new(Queue::new(settings, life), tags, now / 1000)
     }
 
     pub(super) fn get_url(&self, request: &GetQueueUrl) -> Result<Value, AwsError> {
@@ -204,6 +203,24 @@ impl Sqs {
         hosted.queue.purge(now);
         Ok(json!({}))
     }
+}
+
+/// The settings of a queue that is created with that name and these attributes.
+pub(super) fn named(
+    name: &str,
+    attributes: &BTreeMap<String, String>,
+) -> Result<Settings, AwsError> {
+    let fifo = attributes
+        .get("FifoQueue")
+        .is_some_and(|value| value == "true");
+    check_name(name, fifo)?;
+    let mut settings = if fifo {
+        Settings::fifo()
+    } else {
+        Settings::default()
+    };
+    settings.change(attributes)?;
+    Ok(settings)
 }
 
 /// Whether the queue's redrive policy names the queue `target_arn`.

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Resource, texts};
+use super::{Resource, mapping, texts};
 use crate::deploy::error::Problem;
 use crate::deploy::property::Properties;
 use crate::http_api::Route;
 use crate::lambda::configure::{DeadLetterConfig, Environment, LoggingConfig};
 use crate::lambda::event_config::{Destination, DestinationConfig};
-use crate::lambda::{EventConfigChanges, FunctionChanges};
+use crate::lambda::{EventConfigChanges, FunctionChanges, MappingChanges};
 
 /// A function and what comes with it.
 pub struct Function {
@@ -20,6 +20,8 @@ pub struct Function {
     pub tags: BTreeMap<String, String>,
     /// API id, and the route that leads here.
     pub routes: Vec<(String, Route)>,
+    /// The queues that feed it.
+    pub mappings: Vec<MappingChanges>,
     /// Its asynchronous invocations.
     pub events: Option<EventConfigChanges>,
     /// Its own concurrency.
@@ -37,6 +39,9 @@ pub fn read(
         ("CodeUri", embedded),
         ("Policies", "nobody checks permissions"),
         ("Role", "nobody checks permissions"),
+        ("PermissionsBoundary", "nobody checks permissions"),
+        ("KmsKeyArn", "environment variables are not encrypted"),
+        ("EphemeralStorage", "functions share this machine's /tmp"),
         ("Tracing", "nothing is traced"),
     ];
     given.ignored(&ignored, notes);
@@ -52,6 +57,12 @@ pub fn read(
     let logging = match given.nested("LoggingConfig")? {
         None => None,
         Some(mut logging) => {
+            let unfiltered = "all that a function writes is kept";
+            let ignored = [
+                ("ApplicationLogLevel", unfiltered),
+                ("SystemLogLevel", unfiltered),
+            ];
+            logging.ignored(&ignored, notes);
             let config = LoggingConfig {
                 log_format: logging.text("LogFormat")?.map(str::to_owned),
                 log_group: logging.text("LogGroup")?.map(str::to_owned),
@@ -96,42 +107,57 @@ pub fn read(
         .nested("EventInvokeConfig")?
         .map(event_config)
         .transpose()?;
-    let routes = given
-        .named("Events")?
-        .into_iter()
-        .map(|event| route(event, &name))
-        .collect::<Result<_, _>>()?;
+    let mut routes = Vec::new();
+    let mut mappings = Vec::new();
+    for mut event in given.named("Events")? {
+        let (line, kind) = (event.line(), event.required("Type")?);
+        let properties = event.nested("Properties")?;
+        let properties = properties.ok_or_else(|| event.wrong(line, "Properties", "given"));
+        match kind {
+            "HttpApi" => routes.push(route(properties?, &name, notes)?),
+            "SQS" => mappings.push(mapping::of_event(properties?, &name)?),
+            "Schedule" | "ScheduleV2" => {
+                notes.insert(format!(
+                    "{kind} events: nothing runs by the clock; invoke the function instead"
+                ));
+            }
+            _ => return Err(event.wrong(line, "Type", "HttpApi, SQS, Schedule or ScheduleV2")),
+        }
+        event.finish()?;
+    }
     Ok(Resource::Function(Box::new(Function {
         name,
         changes,
         tags,
         routes,
+        mappings,
         events,
         reserved,
     })))
 }
 
-/// An event of the type `HttpApi`: the API's id and the route.
-fn route(mut event: Properties<'_>, function: &str) -> Result<(String, Route), Problem> {
-    if event.required("Type")? != "HttpApi" {
-        return Err(event.wrong(
-            event.line(),
-            "Type",
-            "HttpApi (queues are connected by an AWS::Lambda::EventSourceMapping)",
-        ));
+/// What an event of the type `HttpApi` says: the API's id and the route.
+fn route(
+    mut given: Properties<'_>,
+    function: &str,
+    notes: &mut BTreeSet<String>,
+) -> Result<(String, Route), Problem> {
+    let ignored = [("TimeoutInMillis", "a function has 30 s to answer")];
+    given.ignored(&ignored, notes);
+    let line = given.line();
+    if given
+        .text("PayloadFormatVersion")?
+        .is_some_and(|version| version != "2.0")
+    {
+        return Err(given.wrong(line, "PayloadFormatVersion", "2.0"));
     }
-    let line = event.line();
-    let Some(mut properties) = event.nested("Properties")? else {
-        return Err(event.wrong(line, "Properties", "given"));
-    };
-    let method = properties.required("Method")?.to_ascii_uppercase();
-    let path = properties.required("Path")?.to_owned();
+    let method = given.required("Method")?.to_ascii_uppercase();
+    let path = given.required("Path")?.to_owned();
     if !path.starts_with('/') {
-        return Err(properties.wrong(properties.line(), "Path", "a path that begins with `/`"));
+        return Err(given.wrong(given.line(), "Path", "a path that begins with `/`"));
     }
-    let api = properties.required("ApiId")?.to_owned();
-    properties.finish()?;
-    event.finish()?;
+    let api = given.required("ApiId")?.to_owned();
+    given.finish()?;
     let function = function.to_owned();
     Ok((
         api,

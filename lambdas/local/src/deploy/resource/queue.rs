@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::Resource;
+use super::{Resource, tags, texts};
 use crate::deploy::error::Problem;
 use crate::deploy::property::Properties;
 
@@ -24,8 +24,13 @@ pub fn read(
     unnamed: String,
     notes: &mut BTreeSet<String>,
 ) -> Result<Resource, Problem> {
-    let unencrypted = "queues live in memory and are not encrypted";
-    given.ignored(&[("SqsManagedSseEnabled", unencrypted)], notes);
+    let unencrypted = "queues are not encrypted";
+    let ignored = [
+        ("KmsDataKeyReusePeriodSeconds", unencrypted),
+        ("KmsMasterKeyId", unencrypted),
+        ("SqsManagedSseEnabled", unencrypted),
+    ];
+    given.ignored(&ignored, notes);
     let mut attributes = BTreeMap::new();
     for name in [
         "DelaySeconds",
@@ -46,6 +51,15 @@ pub fn read(
     if let Some(flag) = given.parsed::<bool>("ContentBasedDeduplication", "true or false")? {
         attributes.insert("ContentBasedDeduplication".to_owned(), flag.to_string());
     }
+    for name in ["DeduplicationScope", "FifoThroughputLimit"] {
+        if let Some(value) = given.text(name)? {
+            attributes.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    if let Some(policy) = given.nested("RedriveAllowPolicy")? {
+        let policy = redrive_allow_policy(policy)?;
+        attributes.insert("RedriveAllowPolicy".to_owned(), policy.to_string());
+    }
     if let Some(mut policy) = given.nested("RedrivePolicy")? {
         let target = policy.required("deadLetterTargetArn")?.to_owned();
         let count: Option<u32> = policy.parsed("maxReceiveCount", "a number")?;
@@ -63,24 +77,22 @@ pub fn read(
         },
         str::to_owned,
     );
-    let tags = match given.list("Tags")? {
-        None => BTreeMap::new(),
-        Some(given) => given
-            .iter()
-            .map(|node| {
-                let mut tag = Properties::of(format!("a tag of {name}"), node)?;
-                let pair = (
-                    tag.required("Key")?.to_owned(),
-                    tag.required("Value")?.to_owned(),
-                );
-                tag.finish()?;
-                Ok(pair)
-            })
-            .collect::<Result<_, Problem>>()?,
-    };
+    let tags = tags(given)?;
     Ok(Resource::Queue(Queue {
         name,
         attributes,
         tags,
     }))
+}
+
+fn redrive_allow_policy(mut given: Properties<'_>) -> Result<Value, Problem> {
+    let mut policy = json!({"redrivePermission": given.required("redrivePermission")?});
+    if let Some(nodes) = given.list("sourceQueueArns")? {
+        let arns = texts(&given, "sourceQueueArns", nodes)?;
+        if let Value::Object(fields) = &mut policy {
+            fields.insert("sourceQueueArns".to_owned(), json!(arns));
+        }
+    }
+    given.finish()?;
+    Ok(policy)
 }

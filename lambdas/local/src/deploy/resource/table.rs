@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::Resource;
+use super::{Resource, tags};
 use crate::deploy::error::Problem;
 use crate::deploy::property::{self, Properties};
 
@@ -24,10 +24,15 @@ pub fn read(
     unnamed: String,
     notes: &mut BTreeSet<String>,
 ) -> Result<Resource, Problem> {
-    let unencrypted = "tables live in memory and are not encrypted";
+    let unencrypted = "tables are not encrypted";
     let ignored = [
         ("SSESpecification", unencrypted),
         ("PointInTimeRecoverySpecification", "nothing is backed up"),
+        (
+            "ContributorInsightsSpecification",
+            "there are no insights here",
+        ),
+        ("TableClass", "storage costs nothing here"),
     ];
     given.ignored(&ignored, notes);
     let name = given.text("TableName")?.map_or(unnamed, str::to_owned);
@@ -37,12 +42,19 @@ pub fn read(
         "KeySchema",
         "GlobalSecondaryIndexes",
         "LocalSecondaryIndexes",
-        "Tags",
     ] {
         if let Some(items) = given.list(property)? {
             let items: Value = items.iter().map(property::json).collect();
             request.insert(property.to_owned(), items);
         }
+    }
+    let tags = tags(given)?
+        .into_iter()
+        .map(|(key, value)| json!({"Key": key, "Value": value}))
+        .collect::<Value>();
+    request.insert("Tags".to_owned(), tags);
+    if let Some(flag) = given.parsed::<bool>("DeletionProtectionEnabled", "true or false")? {
+        request.insert("DeletionProtectionEnabled".to_owned(), json!(flag));
     }
     if let Some(mode) = given.text("BillingMode")? {
         request.insert("BillingMode".to_owned(), json!(mode));

@@ -10,11 +10,6 @@ use crate::lambda::error::not_found;
 use crate::lambda::event_config::{Changes, EventConfig};
 
 impl Lambda {
-    /// Sets how a function's events are retried and where they end.
-    pub(crate) fn put_event_config(&self, name: &str, changes: Changes) -> Result<Value, AwsError> {
-        self.set_event_config(name, changes, false)
-    }
-
     pub(super) fn event_config(&self, method: &str, name: &str, call: &Call<'_>) -> Answer {
         match method {
             "PUT" => ok(self.set_event_config(name, call.json()?, false)?),

@@ -61,7 +61,7 @@ struct PutConcurrency {
 
 impl Lambda {
     /// Creates a function and answers its configuration.
-    pub(crate) fn create(
+    fn create(
         &self,
         given: &str,
         code: Code,

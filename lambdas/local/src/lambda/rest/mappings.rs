@@ -16,15 +16,12 @@ const LIST_PAGE: usize = 100;
 
 impl Lambda {
     /// Connects a queue with a function.
-    pub(crate) fn map(&self, changes: Changes) -> Result<Value, AwsError> {
+    fn map(&self, changes: Changes) -> Result<Value, AwsError> {
         let settings = Settings::create(changes, self.seconds())?;
         self.check(&settings)?;
         let uuid = uuid::Uuid::new_v4().to_string();
         let mut state = self.state();
-        let same = |mapping: &Mapping| {
-            mapping.settings.queue_arn == settings.queue_arn
-                && mapping.settings.function == settings.function
-        };
+        let same = |mapping: &Mapping| mapping.connects(&settings.queue_arn, &settings.function);
         if let Some((existing, _)) = state.mappings.iter().find(|(_, mapping)| same(mapping)) {
             return Err(conflict(format!(
                 "An event source mapping with SQS arn (\" {} \") and function (\" {} \") already exists. Please update or delete \
@@ -103,7 +100,7 @@ impl Lambda {
     }
 
     /// Queue and function must exist and fit each other.
-    fn check(&self, settings: &Settings) -> Result<(), AwsError> {
+    pub(in crate::lambda) fn check(&self, settings: &Settings) -> Result<(), AwsError> {
         let timeout = {
             let state = self.state();
             state.function(&settings.function)?.configuration.timeout
