@@ -10,11 +10,15 @@ use super::synchronous::is_running;
 
 const EXE: &str = env!("CARGO_BIN_EXE_patterns-local");
 
+fn leaves_out() -> bool {
+    cloud::leaves_out("the step that starts a process is ours alone")
+}
+
 /// AWS Lambda developer guide, "Understanding the Lambda execution environment lifecycle" (shutdown): nothing of an environment outlives
 /// it. Here that includes the emulator's own sudden end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_dies_with_a_parent_that_is_killed() {
-    if cloud::leaves_out("the step that starts a process is ours alone") {
+    if leaves_out() {
         return;
     }
     // The shell is the parent: it starts a child through the exec step, names it, and waits.
@@ -38,7 +42,7 @@ async fn a_child_dies_with_a_parent_that_is_killed() {
 /// The same page: between a start and the watch over the parent the parent may end.
 #[test]
 fn a_child_whose_parent_is_gone_does_not_start() {
-    if cloud::leaves_out("the step that starts a process is ours alone") {
+    if leaves_out() {
         return;
     }
     // Process 1 is certainly not our parent.
@@ -63,6 +67,9 @@ fn kept(script: &str) -> Command {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_and_orphans_of_a_kept_program_end_when_its_keeper_is_let_go() {
+    if leaves_out() {
+        return;
+    }
     let script = "trap '' TERM HUP\n(setsid /bin/sh -c 'echo $$; sleep 600 & echo $!') &\n\
                   setsid sleep 600 & echo $!\n(sleep 600 & echo $!)\nexec sleep 600";
     let mut keeper = kept(script).spawn().unwrap();
@@ -80,6 +87,9 @@ async fn sessions_and_orphans_of_a_kept_program_end_when_its_keeper_is_let_go() 
 
 #[test]
 fn a_keeper_ends_as_its_program_did() {
+    if leaves_out() {
+        return;
+    }
     for (script, code, signal) in [
         ("exit 0", Some(0), None),
         ("exit 3", Some(3), None),
