@@ -1,61 +1,44 @@
-//! CloudWatch: minute-by-minute figures of `AWS/SQS` and `AWS/Lambda`, read with `GetMetricData` ("Amazon CloudWatch API Reference").
+//! CloudWatch: minute-by-minute figures, those of `AWS/SQS` and `AWS/Lambda` and what clients publish
+//! ("Amazon CloudWatch API Reference").
 //!
-//! AWS keeps one-minute figures for 15 days; here the last three hours are kept, in memory.
+//! Each operation reads a typed request and answers a tree of fields; the three protocols only read ([`input`]) and write
+//! ([`answer`]). All figures are of whole minutes, in memory; the oldest go first when there are too many ([`store`]).
 
+mod answer;
 mod bucket;
-mod cbor;
-mod json;
-mod query;
+mod data;
+mod input;
+mod list;
+mod put;
+mod refusal;
+mod statistics;
+mod store;
+mod unit;
+mod window;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-use self::bucket::Bucket;
-pub(crate) use self::cbor::error_body;
-use crate::{clock::Clock, error::AwsError};
+pub(crate) use self::answer::error_body;
+use self::{
+    answer::Field,
+    input::Input,
+    store::{MAX_BYTES, Series, Store},
+};
+use crate::{clock::Clock, error::AwsError, xml};
 
-/// Minutes that a series keeps.
-const KEPT_MINUTES: i64 = 180;
+/// What its XML is named by.
+pub const NAMESPACE: &str = "http://monitoring.amazonaws.com/doc/2010-08-01/";
 
-/// Series kept at a time. A busy local account has some hundreds; beyond this the idle ones go, and then new ones are not taken in.
-const MAX_SERIES: usize = 20_000;
+/// The version that requests of the query protocol name.
+pub const VERSION: &str = "2010-08-01";
 
 /// All figures of the account. Cheap to clone; clones are the same figures.
 #[derive(Clone)]
 pub struct Metrics {
     clock: Clock,
-    series: Arc<Mutex<BTreeMap<Series, Minutes>>>,
-}
-
-/// Figures by minute since the epoch.
-type Minutes = BTreeMap<i64, Bucket>;
-
-/// What a figure is of; dimensions are sorted by name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Series {
-    namespace: String,
-    metric: String,
-    dimensions: Vec<(String, String)>,
-}
-
-impl Series {
-    fn new(
-        namespace: &str,
-        metric: &str,
-        dimensions: impl IntoIterator<Item = (String, String)>,
-    ) -> Self {
-        let mut dimensions: Vec<_> = dimensions.into_iter().collect();
-        dimensions.sort();
-        Self {
-            namespace: namespace.to_owned(),
-            metric: metric.to_owned(),
-            dimensions,
-        }
-    }
+    store: Arc<Mutex<Store>>,
 }
 
 impl Metrics {
@@ -64,11 +47,11 @@ impl Metrics {
     pub fn new(clock: Clock) -> Self {
         Self {
             clock,
-            series: Arc::default(),
+            store: Arc::default(),
         }
     }
 
-    /// Adds one sample to the present minute of a metric.
+    /// Adds one sample to the present minute of a service's metric.
     pub fn record(
         &self,
         namespace: &'static str,
@@ -76,61 +59,104 @@ impl Metrics {
         dimensions: &[(&str, &str)],
         value: f64,
     ) {
-        let minute = self.clock.now().as_second().div_euclid(60);
+        self.change(namespace, metric, dimensions, |bucket| {
+            bucket.add(value, 1.0);
+        });
+    }
+
+    /// Makes `value` the one sample of the present minute: AWS takes such figures once a minute.
+    pub fn gauge(
+        &self,
+        namespace: &'static str,
+        metric: &'static str,
+        dimensions: &[(&str, &str)],
+        value: f64,
+    ) {
+        self.change(namespace, metric, dimensions, |bucket| {
+            *bucket = bucket::Bucket::default();
+            bucket.add(value, 1.0);
+        });
+    }
+
+    fn change(
+        &self,
+        namespace: &'static str,
+        metric: &'static str,
+        dimensions: &[(&str, &str)],
+        change: impl FnOnce(&mut bucket::Bucket),
+    ) {
+        let minute = self.minute();
         let dimensions = dimensions
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let key = Series::new(namespace, metric, dimensions);
-        let mut series = self.lock();
-        if series.len() >= MAX_SERIES && !series.contains_key(&key) {
-            series.retain(|_, minutes| {
-                minutes
-                    .last_key_value()
-                    .is_some_and(|(last, _)| *last > minute - KEPT_MINUTES)
-            });
-            if series.len() >= MAX_SERIES {
-                return;
-            }
-        }
-        let minutes = series.entry(key).or_default();
-        minutes.entry(minute).or_default().add(value);
-        while let Some(oldest) = minutes.first_entry()
-            && *oldest.key() <= minute - KEPT_MINUTES
-        {
-            oldest.remove();
+        let series = Series::new(namespace, metric, dimensions);
+        let mut store = self.lock();
+        store.expire(minute);
+        if store.has_room(minute, MAX_BYTES) {
+            store.change(series, unit::of_service(metric), minute, change);
         }
     }
 
     /// Carries out one operation of the Smithy RPC v2 CBOR protocol.
     pub fn handle_cbor(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, AwsError> {
         known(operation)?;
-        cbor::write(&query::answer(&self.lock(), &cbor::read(body)?)?)
+        let answer = self.handle(operation, Input::Tree(input::from_cbor(body)?))?;
+        answer::cbor(answer)
     }
 
     /// Carries out one operation of the AWS JSON 1.0 protocol.
     pub fn handle_json(&self, operation: &str, input: Value) -> Result<Value, AwsError> {
-        known(operation)?;
-        Ok(json::write(&query::answer(
-            &self.lock(),
-            &json::read(input)?,
-        )?))
+        Ok(answer::json(self.handle(operation, Input::Tree(input))?))
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Series, Minutes>> {
-        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Carries out one action of the query protocol: a form in, XML out.
+    pub fn handle_query(
+        &self,
+        action: &str,
+        form: &str,
+        request_id: &str,
+    ) -> Result<String, AwsError> {
+        let result = self.handle(action, Input::Form(form))?;
+        let result = answer::xml(&result);
+        let result = Some(result).filter(|result| !result.is_empty());
+        Ok(xml::response(
+            NAMESPACE,
+            action,
+            result.as_deref(),
+            request_id,
+        ))
+    }
+
+    fn handle(&self, operation: &str, input: Input<'_>) -> Result<Field, AwsError> {
+        known(operation)?;
+        let now = self.clock.now().as_second();
+        match operation {
+            "GetMetricData" => data::answer(&self.lock(), input.parsed()?),
+            "GetMetricStatistics" => statistics::answer(&self.lock(), input.parsed()?),
+            "ListMetrics" => list::answer(&self.lock(), now, &input.parsed()?),
+            _ => put::answer(&mut self.lock(), now, input.parsed()?),
+        }
+    }
+
+    fn minute(&self) -> i64 {
+        self.clock.now().as_second().div_euclid(60)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn known(operation: &str) -> Result<(), AwsError> {
-    if operation == "GetMetricData" {
-        return Ok(());
+    match operation {
+        "GetMetricData" | "GetMetricStatistics" | "ListMetrics" | "PutMetricData" => Ok(()),
+        _ => Err(AwsError::new(
+            400,
+            "UnknownOperationException",
+            format!("patterns-local does not offer the CloudWatch operation {operation}."),
+        )
+        .with_query_code("InvalidAction")),
     }
-    Err(AwsError::new(
-        400,
-        "UnknownOperationException",
-        format!("patterns-local does not offer the CloudWatch operation {operation}."),
-    )
-    .with_query_code("InvalidAction"))
 }
 
 #[cfg(test)]

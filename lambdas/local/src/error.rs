@@ -31,4 +31,14 @@ impl AwsError {
         self.query_code = Some(query_code);
         self
     }
+
+    /// Whose fault it is, as AWS protocols name it.
+    #[must_use]
+    pub fn fault(&self) -> &'static str {
+        if self.status < 500 {
+            "Sender"
+        } else {
+            "Receiver"
+        }
+    }
 }

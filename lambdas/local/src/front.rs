@@ -1,21 +1,21 @@
 //! The one listener: every request passes the door, is read within its limit, and goes to its service.
 
 mod answer;
+mod body;
+mod query;
 mod struck;
 
-use std::time::Duration;
-
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes},
     extract::Request,
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts, uri::PathAndQuery},
+    http::{HeaderValue, StatusCode, Uri, request::Parts, uri::PathAndQuery},
     response::Response,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::answer::{OTHER, Protocol, cbor, failure, protocol, reply, respond};
+use self::answer::{OTHER, cbor, failure, protocol, reply};
 use crate::{
     admin::Admin,
     cloudwatch::Metrics,
@@ -27,11 +27,7 @@ use crate::{
     logs::Logs,
     route::Route,
     sqs::Sqs,
-    sts,
 };
-
-/// How long a client may take for the body of a request.
-const BODY_WITHIN: Duration = Duration::from_mins(1);
 
 /// The services behind the listener.
 #[derive(Clone)]
@@ -99,7 +95,14 @@ impl Front {
         if let Err(refused) = door::admit(&parts.headers, parts.uri.query(), admission) {
             return failure(protocol, &refused, request_id);
         }
-        let body = match read(&parts.headers, body, route.max_body()).await {
+        let most = route.max_body();
+        let body = match body::read(&parts.headers, body, most).await {
+            // An HTTP API hands the body on as it came.
+            Ok(body) if admission == Admission::Public => Ok(body),
+            Ok(body) => body::unpacked(&parts.headers, body, most),
+            Err(error) => Err(error),
+        };
+        let body = match body {
             Ok(body) => body,
             Err(error) => return failure(protocol, &error, request_id),
         };
@@ -161,7 +164,7 @@ impl Front {
                     request_id,
                 ),
             },
-            Route::Query => query(&body, request_id),
+            Route::Query => query::serve(&self.metrics, &body, request_id),
             Route::Admin(path) => match &self.admin {
                 Some(admin) => admin.handle(parts, path, &body),
                 None => failure(protocol, &nothing_here(parts), request_id),
@@ -186,31 +189,6 @@ fn nothing_here(parts: &Parts) -> AwsError {
         parts.uri.path()
     );
     AwsError::new(404, "UnknownOperationException", message)
-}
-
-async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, AwsError> {
-    let too_long = || {
-        let message = format!(
-            "The body is longer than the {most} bytes that patterns-local reads here. Send less at a time."
-        );
-        AwsError::new(413, "RequestEntityTooLargeException", message)
-    };
-    let declared = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|length: usize| length > most) {
-        return Err(too_long());
-    }
-    let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, most)).await;
-    let read = read.map_err(|_| {
-        let message = format!(
-            "The body did not arrive within {} s. Send the request again.",
-            BODY_WITHIN.as_secs()
-        );
-        AwsError::new(408, "RequestTimeout", message)
-    })?;
-    // What fails otherwise is a connection that broke, and then nobody reads the answer.
-    read.map_err(|_| too_long())
 }
 
 fn parsed(body: &[u8]) -> Result<Value, AwsError> {
@@ -238,23 +216,4 @@ fn below(parts: &Parts, path: &str, body: Bytes) -> Option<Request> {
     *request.uri_mut() = uri;
     *request.headers_mut() = parts.headers.clone();
     Some(request)
-}
-
-fn query(body: &[u8], request_id: &str) -> Response {
-    let body = String::from_utf8_lossy(body);
-    let action = body
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("Action="))
-        .unwrap_or_default();
-    if action == "GetCallerIdentity" {
-        return respond(StatusCode::OK, "text/xml", sts::caller_identity(request_id));
-    }
-    let message = format!(
-        "patterns-local does not offer the action '{action}' in the query protocol, only GetCallerIdentity. For SQS use a client that speaks AWS JSON 1.0."
-    );
-    failure(
-        Protocol::Query,
-        &AwsError::new(400, "InvalidAction", message),
-        request_id,
-    )
 }

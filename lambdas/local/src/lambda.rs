@@ -177,11 +177,21 @@ impl Lambda {
         self.inner.parts.clock.now().as_duration().as_secs_f64()
     }
 
-    /// Records one value of `AWS/Lambda` for the function and for the account.
+    /// Records one value of `AWS/Lambda` by function name, by resource (the function's name again where no version or alias was
+    /// asked for) and across all functions ("Viewing metrics for Lambda functions").
     fn record(&self, function: &str, metric: &'static str, value: f64) {
+        self.record_of(function, metric, value);
+        self.inner
+            .parts
+            .metrics
+            .record("AWS/Lambda", metric, &[], value);
+    }
+
+    fn record_of(&self, function: &str, metric: &'static str, value: f64) {
+        let name = ("FunctionName", function);
         let metrics = &self.inner.parts.metrics;
-        metrics.record("AWS/Lambda", metric, &[("FunctionName", function)], value);
-        metrics.record("AWS/Lambda", metric, &[], value);
+        metrics.record("AWS/Lambda", metric, &[name], value);
+        metrics.record("AWS/Lambda", metric, &[name, ("Resource", function)], value);
     }
 }
 

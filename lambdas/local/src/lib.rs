@@ -25,5 +25,6 @@ pub mod route;
 pub mod sqs;
 pub mod sts;
 pub mod witness;
+pub mod xml;
 
 pub use self::local::{Local, Options, StartError};

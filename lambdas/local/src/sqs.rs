@@ -127,7 +127,8 @@ impl Sqs {
         }
     }
 
-    /// Records the gauges of `AWS/SQS` for every queue, as of now. Whoever owns the emulator calls this about once a second.
+    /// Records the gauges of `AWS/SQS` for every queue, as of now. Whoever owns the emulator calls this about once a second; the
+    /// last of a minute counts, because SQS reports each once a minute.
     pub fn sample(&self) {
         let now = self.now();
         let depths: Vec<_> = self
@@ -137,16 +138,20 @@ impl Sqs {
             .map(|(name, hosted)| (name.clone(), hosted.queue.depth(now)))
             .collect();
         for (name, depth) in depths {
-            let age_seconds = depth.oldest_age_ms.unwrap_or(0) / 1000;
-            self.measure(&name, "ApproximateNumberOfMessagesVisible", depth.visible);
-            self.measure(
-                &name,
-                "ApproximateNumberOfMessagesNotVisible",
-                depth.in_flight,
-            );
-            self.measure(&name, "ApproximateNumberOfMessagesDelayed", depth.delayed);
-            let age_seconds = usize::try_from(age_seconds).unwrap_or(0);
-            self.measure(&name, "ApproximateAgeOfOldestMessage", age_seconds);
+            let age_seconds = usize::try_from(depth.oldest_age_ms.unwrap_or(0) / 1000);
+            for (metric, value) in [
+                ("ApproximateNumberOfMessagesVisible", depth.visible),
+                ("ApproximateNumberOfMessagesNotVisible", depth.in_flight),
+                ("ApproximateNumberOfMessagesDelayed", depth.delayed),
+                (
+                    "ApproximateAgeOfOldestMessage",
+                    age_seconds.unwrap_or_default(),
+                ),
+            ] {
+                let dimensions = [("QueueName", name.as_str())];
+                let metrics = &self.shared.metrics;
+                metrics.gauge("AWS/SQS", metric, &dimensions, figure(value));
+            }
         }
     }
 
@@ -168,17 +173,20 @@ impl Sqs {
     }
 
     fn measure(&self, queue: &str, metric: &'static str, value: usize) {
-        // Counts here stay far below 2^53.
-        #[allow(clippy::cast_precision_loss)]
-        let value = value as f64;
-        self.shared
-            .metrics
-            .record("AWS/SQS", metric, &[("QueueName", queue)], value);
+        let dimensions = [("QueueName", queue)];
+        let metrics = &self.shared.metrics;
+        metrics.record("AWS/SQS", metric, &dimensions, figure(value));
     }
 
     async fn sleep(&self, duration: Duration) {
         self.shared.clock.sleep(duration).await;
     }
+}
+
+/// Counts and sizes here stay far below 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn figure(value: usize) -> f64 {
+    value as f64
 }
 
 /// The queue of that name, or the error SQS gives.

@@ -6,12 +6,14 @@ const STEPS: f64 = 16.0;
 /// Samples as counts, sums and a spread of logarithmic steps.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Bucket {
-    count: u64,
+    count: f64,
     sum: f64,
     least: f64,
     most: f64,
     /// (step, samples) sorted by step. Values of 0 and below share the lowest step.
-    spread: Vec<(i16, u64)>,
+    spread: Vec<(i16, f64)>,
+    /// Samples whose spread is not known, because only their statistics were published.
+    unspread: f64,
 }
 
 /// What may be asked of a bucket ("Amazon CloudWatch User Guide: CloudWatch statistics definitions").
@@ -48,33 +50,50 @@ impl Statistic {
 }
 
 impl Bucket {
-    pub fn add(&mut self, value: f64) {
-        let mut one = Self {
-            count: 1,
-            sum: value,
+    /// Adds `samples` of the same value. CloudWatch's counts need not be whole.
+    pub fn add(&mut self, value: f64, samples: f64) {
+        self.merge(&Self {
+            count: samples,
+            sum: value * samples,
             least: value,
             most: value,
-            spread: vec![(step(value), 1)],
-        };
-        if self.count == 0 {
-            std::mem::swap(self, &mut one);
-        } else {
-            self.merge(&one);
+            spread: vec![(step(value), samples)],
+            unspread: 0.0,
+        });
+    }
+
+    /// Samples of which only the statistics are known. Where all have one value, that is all there is to know.
+    pub fn of_statistics(count: f64, sum: f64, least: f64, most: f64) -> Self {
+        // The published figures themselves are compared, not what was calculated from them.
+        #[allow(clippy::float_cmp)]
+        let alike = least == most && sum == least * count;
+        Self {
+            count,
+            sum,
+            least,
+            most,
+            spread: if alike {
+                vec![(step(least), count)]
+            } else {
+                Vec::new()
+            },
+            unspread: if alike { 0.0 } else { count },
         }
     }
 
     pub fn merge(&mut self, other: &Self) {
-        if other.count == 0 {
+        if self.is_empty() {
+            self.clone_from(other);
             return;
         }
-        if self.count == 0 {
-            self.clone_from(other);
+        if other.is_empty() {
             return;
         }
         self.count += other.count;
         self.sum += other.sum;
         self.least = self.least.min(other.least);
         self.most = self.most.max(other.most);
+        self.unspread += other.unspread;
         for &(step, samples) in &other.spread {
             match self.spread.binary_search_by_key(&step, |entry| entry.0) {
                 Ok(at) => {
@@ -87,26 +106,34 @@ impl Bucket {
         }
     }
 
-    // Counts stay far below 2^53.
-    #[allow(clippy::cast_precision_loss)]
-    pub fn value(&self, statistic: Statistic) -> f64 {
+    fn is_empty(&self) -> bool {
+        self.count <= 0.0
+    }
+
+    /// What the spread takes in memory.
+    pub fn spread_bytes(&self) -> usize {
+        self.spread.capacity() * size_of::<(i16, f64)>()
+    }
+
+    /// Nothing for a percentile where the spread is not known, or values are negative ("`GetMetricStatistics`").
+    pub fn value(&self, statistic: Statistic) -> Option<f64> {
         match statistic {
-            Statistic::Sum => self.sum,
-            Statistic::Average => self.sum / self.count as f64,
-            Statistic::Minimum => self.least,
-            Statistic::Maximum => self.most,
-            Statistic::SampleCount => self.count as f64,
-            Statistic::Percentile(percent) => self.percentile(self.count as f64 * percent / 100.0),
+            Statistic::Sum => Some(self.sum),
+            Statistic::Average => Some(self.sum / self.count),
+            Statistic::Minimum => Some(self.least),
+            Statistic::Maximum => Some(self.most),
+            Statistic::SampleCount => Some(self.count),
+            Statistic::Percentile(_) if self.unspread > 0.0 || self.least < 0.0 => None,
+            Statistic::Percentile(percent) => Some(self.percentile(self.count * percent / 100.0)),
         }
     }
 
     /// The value that `rank` samples lie at or below.
-    #[allow(clippy::cast_precision_loss)]
     fn percentile(&self, rank: f64) -> f64 {
-        let mut below = 0;
+        let mut below = 0.0;
         for &(step, samples) in &self.spread {
             below += samples;
-            if below as f64 >= rank {
+            if below >= rank {
                 return middle(step).clamp(self.least, self.most);
             }
         }
@@ -139,8 +166,12 @@ mod tests {
 
     fn of(values: impl IntoIterator<Item = f64>) -> Bucket {
         let mut bucket = Bucket::default();
-        values.into_iter().for_each(|value| bucket.add(value));
+        values.into_iter().for_each(|value| bucket.add(value, 1.0));
         bucket
+    }
+
+    fn percentile(bucket: &Bucket) -> Option<f64> {
+        bucket.value(Statistic::Percentile(50.0))
     }
 
     #[test]
@@ -157,10 +188,10 @@ mod tests {
             ("p99.9", 100.0),
             ("p100", 100.0),
         ] {
-            let value = bucket.value(Statistic::parse(statistic).unwrap_or(Statistic::Sum));
+            let value = Statistic::parse(statistic).and_then(|statistic| bucket.value(statistic));
             assert!(
-                (value - expected).abs() <= expected * 0.023,
-                "{statistic}: {value}, expected {expected}"
+                value.is_some_and(|value| (value - expected).abs() <= expected * 0.023),
+                "{statistic}: {value:?}, expected {expected}"
             );
         }
     }
@@ -170,6 +201,20 @@ mod tests {
         let mut merged = of([0.0, 3.0]);
         merged.merge(&of([-1.0, 3.0, 8.0]));
         assert_eq!(merged, of([0.0, 3.0, -1.0, 3.0, 8.0]));
+    }
+
+    #[test]
+    fn percentiles_need_the_spread_and_no_negative_value() {
+        assert_eq!(percentile(&of([-1.0, 2.0])), None);
+        assert_eq!(percentile(&Bucket::of_statistics(2.0, 3.0, 1.0, 2.0)), None);
+        assert_eq!(
+            percentile(&Bucket::of_statistics(2.0, 6.0, 3.0, 3.0)),
+            Some(3.0)
+        );
+        let mut mixed = of([1.0]);
+        mixed.merge(&Bucket::of_statistics(2.0, 3.0, 1.0, 2.0));
+        assert_eq!(percentile(&mixed), None);
+        assert_eq!(mixed.value(Statistic::Sum), Some(4.0));
     }
 
     #[test]

@@ -5,15 +5,11 @@ use jiff::Timestamp;
 
 use super::*;
 
-fn ask(metrics: &Metrics, query: Value) -> Result<Value, AwsError> {
-    ask_all(metrics, &[query])
-}
-
-fn ask_all(metrics: &Metrics, queries: &[Value]) -> Result<Value, AwsError> {
+fn ask(metrics: &Metrics, query: &Value) -> Result<Value, AwsError> {
     let now = Timestamp::now().as_second();
     let at = |seconds: i64| Value::Tag(1, Box::new(Value::Integer(seconds.into())));
     let request = cbor!({
-        "MetricDataQueries" => queries,
+        "MetricDataQueries" => [query],
         "StartTime" => at(now - 600),
         "EndTime" => at(now + 60),
     })
@@ -63,7 +59,7 @@ fn samples_come_back_as_statistics_with_tagged_times() {
     // Over two periods if the minute turned between the samples; a day's period holds both.
     let answer = ask(
         &metrics,
-        query("a", "NumberOfMessagesSent", Some("jobs"), "Sum", 86_400),
+        &query("a", "NumberOfMessagesSent", Some("jobs"), "Sum", 86_400),
     )
     .unwrap();
     let result = &field(&answer, "MetricDataResults").as_array().unwrap()[0];
@@ -100,7 +96,7 @@ fn dimensions_tell_series_apart() {
     for dimension in [None, Some("other")] {
         let answer = ask(
             &metrics,
-            query("a", "NumberOfMessagesSent", dimension, "Sum", 60),
+            &query("a", "NumberOfMessagesSent", dimension, "Sum", 60),
         )
         .unwrap();
         let result = &field(&answer, "MetricDataResults").as_array().unwrap()[0];
@@ -112,68 +108,150 @@ fn dimensions_tell_series_apart() {
 fn what_is_not_offered_is_refused_with_its_reason() {
     let metrics = Metrics::new(Clock::default());
     let math = cbor!({ "Id" => "m", "Expression" => "a * 2" }).unwrap();
-    assert!(
-        ask(&metrics, math)
-            .unwrap_err()
-            .message
-            .contains("metric math")
-    );
     for (bad, word) in [
+        (math, "metric math"),
         (query("a", "m", None, "Sum", 90), "multiple of 60"),
+        (query("a", "m", None, "Sum", i64::MAX), "multiple of 60"),
         (query("a", "m", None, "tm99", 60), "statistics"),
         (query("A", "m", None, "Sum", 60), "lower-case"),
     ] {
-        let error = ask(&metrics, bad).unwrap_err();
+        let error = ask(&metrics, &bad).unwrap_err();
         assert_eq!(error.code, "InvalidParameterValueException");
         assert!(error.message.contains(word), "{error}");
     }
-    let many: Vec<_> = (0..501)
-        .map(|number| query(&format!("q{number}"), "m", None, "Sum", 60))
-        .collect();
-    assert!(
-        ask_all(&metrics, &many)
-            .unwrap_err()
-            .message
-            .contains("500")
-    );
-    assert_eq!(
-        metrics.handle_cbor("ListMetrics", b"").unwrap_err().code,
-        "UnknownOperationException"
-    );
+    let error = metrics.handle_cbor("PutDashboard", b"").unwrap_err();
+    assert_eq!(error.code, "UnknownOperationException");
 }
 
 #[test]
 fn nonsense_is_an_error_and_not_a_panic() {
     let metrics = Metrics::new(Clock::default());
-    for body in [&b""[..], b"\xff\xff", b"{}", &[0x9b; 64], &[0xa1, 0x61]] {
-        assert_eq!(
-            metrics.handle_cbor("GetMetricData", body).unwrap_err().code,
-            "SerializationException"
-        );
+    for body in [
+        &b"\xff\xff"[..],
+        b"{}",
+        &[0x9b; 64],
+        &[0xa1, 0x61],
+        &[0x81; 5000],
+    ] {
+        for operation in [
+            "GetMetricData",
+            "GetMetricStatistics",
+            "ListMetrics",
+            "PutMetricData",
+        ] {
+            let error = metrics.handle_cbor(operation, body).unwrap_err();
+            assert_eq!(error.code, "SerializationException", "{operation} {error}");
+        }
+    }
+    for form in [
+        "MetricData.member.2.Value=1",
+        "MetricData=1",
+        "Namespace=%ff",
+        "a.b.c.d.e.f.g.h.i.j.k.l=1&MetricData.member.x=1",
+    ] {
+        let error = metrics
+            .handle_query("PutMetricData", form, "id")
+            .unwrap_err();
+        assert_eq!(error.status, 400, "{form} {error}");
     }
 }
 
 #[test]
-fn the_json_protocol_answers_the_same() {
+fn numbers_that_are_none_or_too_large_are_refused() {
     let metrics = Metrics::new(Clock::default());
-    metrics.record("AWS/SQS", "NumberOfMessagesSent", &[], 2.0);
-    let now = Timestamp::now().as_second();
-    let request = serde_json::json!({
-        "MetricDataQueries": [{
-            "Id": "a",
-            "MetricStat": { "Metric": { "Namespace": "AWS/SQS", "MetricName": "NumberOfMessagesSent" }, "Period": 86_400, "Stat": "Sum" },
-        }],
-        "StartTime": now - 600,
-        "EndTime": now + 60,
-    });
-    let answer = metrics.handle_json("GetMetricData", request).unwrap();
+    for value in [f64::NAN, f64::INFINITY, -f64::INFINITY, f64::MAX, -1e109] {
+        let request = cbor!({
+            "Namespace" => "Own",
+            "MetricData" => [{ "MetricName" => "m", "Value" => value }],
+        })
+        .unwrap();
+        let mut body = Vec::new();
+        ciborium::into_writer(&request, &mut body).unwrap();
+        let error = metrics.handle_cbor("PutMetricData", &body).unwrap_err();
+        assert_eq!(error.status, 400);
+    }
+    for value in ["NaN", "inf", "1e400", "x"] {
+        let form = format!(
+            "Namespace=Own&MetricData.member.1.MetricName=m&MetricData.member.1.Value={value}"
+        );
+        let error = metrics
+            .handle_query("PutMetricData", &form, "id")
+            .unwrap_err();
+        assert_eq!(error.status, 400, "{value}");
+    }
+    let listed = metrics
+        .handle_json("ListMetrics", serde_json::json!({}))
+        .unwrap();
+    assert_eq!(listed["Metrics"], serde_json::json!([]));
+}
+
+#[test]
+fn a_million_series_stay_within_bounds_and_the_services_keep_their_place() {
+    let metrics = Metrics::new(Clock::default());
+    let mut refused = None;
+    for request in 0..1000 {
+        let data: Vec<_> = (0..1000)
+            .map(|number| serde_json::json!({ "MetricName": format!("m{request}-{number}"), "Value": 1.0 }))
+            .collect();
+        let input = serde_json::json!({ "Namespace": "Own", "MetricData": data });
+        if let Err(error) = metrics.handle_json("PutMetricData", input) {
+            refused = Some(error.code);
+            break;
+        }
+    }
+    assert_eq!(refused, Some("LimitExceededException"));
+    metrics.record("AWS/SQS", "NumberOfMessagesSent", &[], 1.0);
+    let request = serde_json::json!({ "Namespace": "AWS/SQS" });
+    let listed = metrics.handle_json("ListMetrics", request).unwrap();
+    assert_eq!(listed["Metrics"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn old_figures_leave_when_the_clock_jumps() {
+    let clock = Clock::default();
+    let metrics = Metrics::new(clock.clone());
+    let listed = || {
+        let listed = metrics
+            .handle_json("ListMetrics", serde_json::json!({}))
+            .unwrap();
+        let names = listed["Metrics"].as_array().unwrap().iter();
+        names
+            .map(|metric| metric["MetricName"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    metrics.record("AWS/SQS", "NumberOfMessagesSent", &[], 1.0);
+    clock
+        .advance(std::time::Duration::from_hours(13 * 24))
+        .unwrap();
+    metrics.record("AWS/SQS", "NumberOfMessagesDeleted", &[], 1.0);
     assert_eq!(
-        answer["MetricDataResults"][0]["Values"],
-        serde_json::json!([2.0])
+        listed(),
+        ["NumberOfMessagesDeleted", "NumberOfMessagesSent"]
     );
-    assert!(answer["MetricDataResults"][0]["Timestamps"][0].is_i64());
-    let error = metrics
-        .handle_json("GetMetricData", serde_json::json!({ "StartTime": "now" }))
-        .unwrap_err();
-    assert_eq!(error.code, "SerializationException");
+    clock
+        .advance(std::time::Duration::from_hours(3 * 24))
+        .unwrap();
+    assert_eq!(listed(), ["NumberOfMessagesDeleted"]);
+    clock
+        .advance(std::time::Duration::from_hours(90 * 365 * 24))
+        .unwrap();
+    metrics.record("AWS/SQS", "NumberOfMessagesReceived", &[], 1.0);
+    assert_eq!(listed(), ["NumberOfMessagesReceived"]);
+}
+
+#[test]
+fn a_gauge_has_one_sample_a_minute() {
+    let metrics = Metrics::new(Clock::default());
+    for value in [5.0, 3.0] {
+        metrics.gauge("AWS/SQS", "NumberOfMessagesSent", &[], value);
+    }
+    let answer = ask(
+        &metrics,
+        &query("a", "NumberOfMessagesSent", None, "SampleCount", 60),
+    )
+    .unwrap();
+    let result = &field(&answer, "MetricDataResults").as_array().unwrap()[0];
+    for samples in field(result, "Values").as_array().unwrap() {
+        assert_eq!(samples.as_float(), Some(1.0));
+    }
 }

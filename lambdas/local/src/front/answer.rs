@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::{cloudwatch, error::AwsError, route::Route, sts};
+use crate::{cloudwatch, error::AwsError, route::Route, sts, xml};
 
 /// How the answer to an AWS request is written.
 #[derive(Clone, Copy)]
@@ -15,7 +15,8 @@ pub(super) enum Protocol {
     /// AWS JSON with its content type and the namespace of its errors.
     Json(&'static str, &'static str),
     Cbor,
-    Query,
+    /// XML, with the namespace of its service.
+    Query(&'static str),
 }
 
 const SQS: Protocol = Protocol::Json("application/x-amz-json-1.0", "com.amazonaws.sqs");
@@ -31,7 +32,7 @@ pub(super) fn protocol(route: &Route) -> Protocol {
         Route::Logs(_) => LOGS,
         Route::CloudWatchCbor(_) => Protocol::Cbor,
         Route::CloudWatchJson(_) => CLOUDWATCH,
-        Route::Query => Protocol::Query,
+        Route::Query => Protocol::Query(sts::NAMESPACE),
         Route::DynamoDb
         | Route::Lambda
         | Route::HttpApi { .. }
@@ -71,13 +72,12 @@ pub(super) fn failure(protocol: Protocol, error: &AwsError, request_id: &str) ->
             respond(status, content_type, body.to_string())
         }
         Protocol::Cbor => cbor(status, cloudwatch::error_body(error)),
-        Protocol::Query => return respond(status, "text/xml", sts::error_body(error, request_id)),
+        Protocol::Query(namespace) => {
+            let body = xml::error_response(namespace, error, request_id);
+            return respond(status, "text/xml", body);
+        }
     };
-    let fault = if error.status < 500 {
-        "Sender"
-    } else {
-        "Receiver"
-    };
+    let fault = error.fault();
     let headers = response.headers_mut();
     if let Ok(code) = HeaderValue::try_from(format!(
         "{};{fault}",

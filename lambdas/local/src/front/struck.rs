@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{
     Call, Front,
     answer::{failure, protocol, respond},
+    query,
 };
 use crate::{
     faults::{self, Broken, Faults, Held, Service},
@@ -92,7 +93,10 @@ fn named<'a>(call: &Call<'a>, body: &'a Bytes) -> Option<faults::Call<'a>> {
             (Service::CloudWatch, operation, None)
         }
         Route::Logs(operation) => (Service::Logs, operation, None),
-        Route::Query => (Service::Sts, "GetCallerIdentity", None),
+        Route::Query => {
+            let (service, action) = query::called(body);
+            (service, action, None)
+        }
         Route::HttpApi { .. } | Route::Admin(_) | Route::UnknownTarget(_) | Route::UnknownPath => {
             return None;
         }

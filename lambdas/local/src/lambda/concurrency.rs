@@ -77,21 +77,24 @@ impl State {
         Ok(Usage {
             reserved: function.reserved_concurrency,
             in_use: function.in_use(),
-            unreserved_in_use: self
-                .functions
-                .values()
-                .filter(|function| function.reserved_concurrency.is_none())
-                .map(super::Function::in_use)
-                .sum(),
+            unreserved_in_use: self.unreserved_in_use(),
             unreserved: concurrency.saturating_sub(reserved),
         })
+    }
+
+    fn unreserved_in_use(&self) -> u32 {
+        self.functions
+            .values()
+            .filter(|function| function.reserved_concurrency.is_none())
+            .map(super::Function::in_use)
+            .sum()
     }
 }
 
 impl Lambda {
     /// A slot for one invocation of `name`, or a throttle.
     pub(super) fn admit(&self, name: &str) -> Result<Slot, AwsError> {
-        let (slot, in_use, account) = {
+        let (slot, in_use, account, unreserved) = {
             let state = self.state();
             let usage = state.usage(name, self.inner.parts.concurrency)?;
             if limit(usage).is_some() {
@@ -107,22 +110,16 @@ impl Lambda {
                 running: function.running.clone(),
             };
             let account: u32 = state.functions.values().map(super::Function::in_use).sum();
-            (slot, function.in_use(), account)
+            (slot, function.in_use(), account, state.unreserved_in_use())
         };
+        self.record_of(name, "ConcurrentExecutions", f64::from(in_use));
         let metrics = &self.inner.parts.metrics;
-        let dimensions = [("FunctionName", name)];
-        metrics.record(
-            "AWS/Lambda",
-            "ConcurrentExecutions",
-            &dimensions,
-            f64::from(in_use),
-        );
-        metrics.record(
-            "AWS/Lambda",
-            "ConcurrentExecutions",
-            &[],
-            f64::from(account),
-        );
+        for (metric, running) in [
+            ("ConcurrentExecutions", account),
+            ("UnreservedConcurrentExecutions", unreserved),
+        ] {
+            metrics.record("AWS/Lambda", metric, &[], f64::from(running));
+        }
         Ok(slot)
     }
 

@@ -94,7 +94,12 @@ impl Lambda {
                 // Reserved concurrency 0: straight to where failures end (same page).
                 Step::GiveUp(Condition::RetriesExhausted)
             } else {
-                match self.run(name, invocation).await {
+                let waited = age();
+                let outcome = self.run(name, invocation).await;
+                if outcome.is_ok() {
+                    self.record(name, "AsyncEventAge", waited.as_secs_f64() * 1000.0);
+                }
+                match outcome {
                     Ok(reply) if !reply.failed => {
                         return Some(End {
                             condition: Condition::Success,

@@ -17,6 +17,7 @@ const PAGE: usize = 50;
 #[serde(rename_all = "camelCase")]
 pub(super) struct DescribeGroups {
     log_group_name_prefix: Option<String>,
+    log_group_name_pattern: Option<String>,
     limit: Option<usize>,
     next_token: Option<String>,
 }
@@ -37,12 +38,20 @@ pub(super) struct DescribeStreams {
 /// "`DescribeLogGroups`"
 pub(super) fn groups(store: &Store, request: &DescribeGroups) -> Result<Value, AwsError> {
     let most = limit(request.limit, PAGE)?;
+    if request.log_group_name_prefix.is_some() && request.log_group_name_pattern.is_some() {
+        return Err(invalid(
+            "logGroupNamePrefix and logGroupNamePattern cannot be used together.",
+        ));
+    }
     let prefix = request.log_group_name_prefix.as_deref().unwrap_or_default();
+    let part = request
+        .log_group_name_pattern
+        .as_deref()
+        .unwrap_or_default();
     let after = request.next_token.as_deref().unwrap_or_default();
-    let mut names = store
-        .groups
-        .iter()
-        .filter(|(name, _)| name.starts_with(prefix) && name.as_str() > after);
+    let mut names = store.groups.iter().filter(|(name, _)| {
+        name.starts_with(prefix) && name.contains(part) && name.as_str() > after
+    });
     let page: Vec<_> = names.by_ref().take(most).collect();
     let groups: Vec<Value> = page
         .iter()
@@ -88,6 +97,11 @@ pub(super) fn streams(store: &Store, request: &DescribeStreams) -> Result<Value,
         .collect();
     match request.order_by.as_deref() {
         None | Some("LogStreamName") => {}
+        Some("LastEventTime") if request.log_stream_name_prefix.is_some() => {
+            return Err(invalid(
+                "Cannot order by LastEventTime with a logStreamNamePrefix.",
+            ));
+        }
         Some("LastEventTime") => streams.sort_by_key(|(_, stream)| stream.last_at),
         Some(other) => {
             return Err(invalid(format!(
@@ -107,6 +121,7 @@ pub(super) fn streams(store: &Store, request: &DescribeStreams) -> Result<Value,
                 "logStreamName": stream_name,
                 "arn": format!("{}:log-stream:{stream_name}", group_arn(name)),
                 "creationTime": stream.created_at,
+                "firstEventTimestamp": stream.created_at,
                 "lastEventTimestamp": stream.last_at,
                 "lastIngestionTime": stream.last_at,
                 "storedBytes": 0,

@@ -55,6 +55,11 @@ pub(super) fn filter(store: &Store, request: &FilterEvents) -> Result<Value, Aws
         request.log_group_name.as_deref(),
         request.log_group_identifier.as_deref(),
     )?;
+    if request.log_stream_names.is_some() && request.log_stream_name_prefix.is_some() {
+        return Err(invalid(
+            "logStreamNames and logStreamNamePrefix cannot be used together.",
+        ));
+    }
     let filter = Filter::parse(request.filter_pattern.as_deref().unwrap_or_default())?;
     let most = limit(request.limit, MAX_EVENTS)?;
     let from: u64 = match &request.next_token {
@@ -113,7 +118,10 @@ pub(super) fn get(store: &Store, request: &GetEvents) -> Result<Value, AwsError>
         .events
         .iter()
         .filter(|event| {
-            *event.stream == *stream && within(event, request.start_time, request.end_time)
+            // Unlike in `FilterLogEvents`, an event at the end time is not included.
+            *event.stream == *stream
+                && within(event, request.start_time, None)
+                && request.end_time.is_none_or(|end| event.at < end)
         })
         .collect();
     // A token is a place between events: `f/ID` reads forward from ID, `b/ID` reads backward up to before ID.

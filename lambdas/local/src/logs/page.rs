@@ -17,9 +17,11 @@ pub(super) fn group<'a>(
     name: Option<&str>,
     identifier: Option<&str>,
 ) -> Result<(&'a str, &'a Group), AwsError> {
-    let asked = name
-        .or(identifier)
-        .ok_or_else(|| invalid("The request must contain the parameter logGroupName."))?;
+    let ((Some(asked), None) | (None, Some(asked))) = (name, identifier) else {
+        return Err(invalid(
+            "The request must contain either logGroupName or logGroupIdentifier, and not both.",
+        ));
+    };
     let name = match asked.strip_prefix(&group_arn("")) {
         Some(rest) => rest.trim_end_matches(":*"),
         None => asked,

@@ -30,18 +30,21 @@ impl Outgoing {
     /// Bytes that count towards the message size: body, and names, types and values of the attributes.
     #[must_use]
     pub fn size(&self) -> usize {
-        let attributes: usize = self
-            .attributes
-            .iter()
-            .map(|(name, value)| {
-                name.len()
-                    + value.data_type.len()
-                    + value.string_value.as_ref().map_or(0, String::len)
-                    + value.binary_value.as_ref().map_or(0, Vec::len)
-            })
-            .sum();
-        self.body.len() + attributes
+        size(&self.body, &self.attributes)
     }
+}
+
+fn size(body: &str, attributes: &BTreeMap<String, MessageAttribute>) -> usize {
+    let attributes: usize = attributes
+        .iter()
+        .map(|(name, value)| {
+            name.len()
+                + value.data_type.len()
+                + value.string_value.as_ref().map_or(0, String::len)
+                + value.binary_value.as_ref().map_or(0, Vec::len)
+        })
+        .sum();
+    body.len() + attributes
 }
 
 /// A message as a consumer inside the emulator gets it.
@@ -75,6 +78,13 @@ pub(super) struct Content {
     pub deduplication_id: Option<String>,
     /// Epoch milliseconds of the original send; the move into a standard dead-letter queue keeps it.
     pub sent_at: i64,
+}
+
+impl Content {
+    /// Bytes, as [`Outgoing::size`].
+    pub fn size(&self) -> usize {
+        size(&self.body, &self.attributes)
+    }
 }
 
 /// What a sender is told. For a duplicate in a FIFO queue it is what the first message's sender was told.

@@ -151,7 +151,10 @@ impl Sqs {
         let mut status = Status::Running;
         for _ in 0..due {
             match move_one(&mut queues, now, source, handle) {
-                Ok(target) => changed.extend(Some(target)),
+                Ok((target, bytes)) => {
+                    self.measure_move(source, &target, bytes);
+                    changed.insert(target);
+                }
                 Err(end) => {
                     status = end;
                     break;
@@ -175,11 +178,24 @@ impl Sqs {
         }
         (task.status == Status::Running).then(|| Duration::from_millis(wait))
     }
+
+    /// A task receives, deletes and sends, by the permissions that it asks for, and what it moves is a new message ("Learn how to
+    /// configure a dead-letter queue redrive in Amazon SQS"). A redrive policy's moves count nowhere.
+    fn measure_move(&self, source: &str, target: &str, bytes: usize) {
+        self.measure(source, "NumberOfMessagesReceived", 1);
+        self.measure(source, "NumberOfMessagesDeleted", 1);
+        self.measure_sent(target, bytes);
+    }
 }
 
-/// Moves the next message as a new one, and names the queue it went to; or says how the task ends.
+/// Moves the next message as a new one, and tells the queue it went to and its size in bytes; or says how the task ends.
 /// A message that cannot be moved stays where it is.
-fn move_one(queues: &mut Queues, now: i64, source: &str, handle: &str) -> Result<String, Status> {
+fn move_one(
+    queues: &mut Queues,
+    now: i64,
+    source: &str,
+    handle: &str,
+) -> Result<(String, usize), Status> {
     let task = task_of(queues, source, handle).ok_or(Status::Cancelled)?;
     if task.status != Status::Running {
         return Err(task.status);
@@ -203,6 +219,7 @@ fn move_one(queues: &mut Queues, now: i64, source: &str, handle: &str) -> Result
     let new_id = Uuid::new_v4().to_string();
     let old_id = &dead.content.message_id;
     hosted.queue.moved(now, old_id, &target, Some(&new_id));
+    let bytes = dead.content.size();
     if let Some(hosted) = queues.hosted.get_mut(&target) {
         let content = Content {
             message_id: new_id,
@@ -211,7 +228,7 @@ fn move_one(queues: &mut Queues, now: i64, source: &str, handle: &str) -> Result
         };
         hosted.queue.send(now, content, None);
     }
-    Ok(target)
+    Ok((target, bytes))
 }
 
 fn task_of<'a>(queues: &'a mut Queues, source: &str, handle: &str) -> Option<&'a mut Task> {

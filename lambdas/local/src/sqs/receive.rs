@@ -137,8 +137,12 @@ impl Sqs {
             if look.over_limit && wait.is_zero() {
                 return Err(refusal::over_limit());
             }
-            if !look.received.is_empty() || look.at >= deadline {
+            if !look.received.is_empty() {
                 return Ok(look.received);
+            }
+            if look.at >= deadline {
+                self.measure(name, "NumberOfEmptyReceives", 1);
+                return Ok(Vec::new());
             }
             changed = look.changed;
             let until = look.next_change.map_or(deadline, |at| at.min(deadline));

@@ -121,6 +121,13 @@ impl Sqs {
         Ok(self.put(name, sending)?.message_id)
     }
 
+    /// Counts a message that was added to the queue. What a redrive policy moves is not counted ("Available CloudWatch metrics for
+    /// Amazon SQS": a message sent by failed processing is not captured).
+    pub(super) fn measure_sent(&self, name: &str, bytes: usize) {
+        self.measure(name, "NumberOfMessagesSent", 1);
+        self.measure(name, "SentMessageSize", bytes);
+    }
+
     fn put(&self, name: &str, sending: Sending) -> Result<Sent, AwsError> {
         check(&sending.message)?;
         let now = self.now();
@@ -131,6 +138,8 @@ impl Sqs {
             .trace_header
             .as_ref()
             .and_then(|header| digest_of_trace(header));
+        let message_id = Uuid::new_v4().to_string();
+        let bytes = message.size();
         let (accepted, changed) = {
             let mut queues = self.lock();
             let hosted = find(&mut queues, name)?;
@@ -139,7 +148,7 @@ impl Sqs {
             check_size(settings, message)?;
             let deduplication_id = ordered(settings, &sending)?;
             let content = Content {
-                message_id: Uuid::new_v4().to_string(),
+                message_id: message_id.clone(),
                 md5_of_body: md5_of_body.clone(),
                 group_id: sending.group_id.map(Arc::from),
                 deduplication_id,
@@ -152,7 +161,11 @@ impl Sqs {
             (accepted, hosted.changed.clone())
         };
         changed.notify_waiters();
-        self.measure(name, "NumberOfMessagesSent", 1);
+        if accepted.message_id == message_id {
+            self.measure_sent(name, bytes);
+        } else {
+            self.measure(name, "NumberOfDeduplicatedSentMessages", 1);
+        }
         Ok(Sent {
             message_id: accepted.message_id,
             sequence_number: accepted.sequence_number,
