@@ -15,8 +15,12 @@ pub enum OperationState {
     Planned,
     /// At work.
     Running,
+    /// Stopped by someone who may let it go on. It stays so, also when the daemon is started again.
+    Paused,
     /// Ended; what could not be done is counted in `failed` and `skipped`.
     Completed,
+    /// Ended by someone before everything was dealt with; what was not reached is counted in `skipped`.
+    Cancelled,
     /// Stopped for the reason in `error`; nothing more happens.
     Failed,
 }
@@ -25,7 +29,7 @@ impl OperationState {
     /// Whether nothing more will happen.
     #[must_use]
     pub fn ended(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed)
+        matches!(self, Self::Completed | Self::Cancelled | Self::Failed)
     }
 
     /// The word on screen, in JSON and in the ledger.
@@ -34,7 +38,9 @@ impl OperationState {
         match self {
             Self::Planned => "planned",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
             Self::Failed => "failed",
         }
     }
@@ -93,7 +99,7 @@ pub struct Redrive {
     pub deleted: u64,
     /// Events that could not be sent; they stay in the dead-letter queue.
     pub failed: u64,
-    /// Events of the plan that were not found any more.
+    /// Events of the plan that were not found any more, or not reached before it was cancelled.
     pub skipped: u64,
     /// Ids of events that may have been sent twice because the daemon ended between intent and answer; the first
     /// [`IN_DOUBT_SHOWN`] of them.

@@ -90,6 +90,21 @@ pub enum Request {
         /// Its id.
         id: String,
     },
+    /// Lets a redrive stop after the batches under way, until it is resumed. A paused one stays as it is.
+    Pause {
+        /// The operation's id.
+        id: String,
+    },
+    /// Lets a paused redrive go on. A running one stays as it is.
+    Resume {
+        /// The operation's id.
+        id: String,
+    },
+    /// Ends a redrive after the batches under way. What was not reached stays in the dead-letter queue.
+    Cancel {
+        /// The operation's id.
+        id: String,
+    },
     /// Creates a task through a pattern's API.
     TaskCreate {
         /// Name of a configured pattern; the only one when absent.
@@ -131,6 +146,9 @@ impl Request {
     pub fn changes(&self) -> bool {
         match self {
             Self::Start { .. }
+            | Self::Pause { .. }
+            | Self::Resume { .. }
+            | Self::Cancel { .. }
             | Self::TaskCreate { .. }
             | Self::Burst { .. }
             | Self::SetDelivery { .. } => true,
@@ -163,7 +181,8 @@ pub enum Reply {
     Event(Box<FailedDetail>),
     /// To [`Request::Plan`].
     Plan(Plan),
-    /// To [`Request::Start`], [`Request::Burst`] and [`Request::Operation`].
+    /// To [`Request::Start`], [`Request::Burst`], [`Request::Operation`], [`Request::Pause`], [`Request::Resume`] and
+    /// [`Request::Cancel`].
     Operation(Operation),
     /// To [`Request::TaskCreate`].
     Task(Task),

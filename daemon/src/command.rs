@@ -12,7 +12,7 @@ use patterns_core::protocol::{FAILED_LIMIT, Reply, Request};
 
 use crate::aws::Aws;
 use crate::burst::Bursts;
-use crate::ledger;
+use crate::ledger::{self, Wish};
 use crate::mirror::{self, Mirror, known, store::Mirrored};
 use crate::origin::Evidence;
 use crate::pattern::Patterns;
@@ -93,6 +93,9 @@ impl Commands {
                 Ok(Reply::Operation(Operation::Redrive(redrive)))
             }
             Request::Operation { id } => self.operation(&id).await.map(Reply::Operation),
+            Request::Pause { id } => self.steer(&id, Wish::Pause, requested_by).await,
+            Request::Resume { id } => self.steer(&id, Wish::Resume, requested_by).await,
+            Request::Cancel { id } => self.steer(&id, Wish::Cancel, requested_by).await,
             Request::TaskCreate { pattern, task } => {
                 let task = tasks::create(&self.patterns, pattern.as_deref(), &task).await?;
                 Ok(Reply::Task(task))
@@ -125,6 +128,24 @@ impl Commands {
             return Ok(operation.clone());
         }
         self.engine.operation(id).await.map(Operation::Redrive)
+    }
+
+    async fn steer(
+        &self,
+        id: &str,
+        wish: Wish,
+        requested_by: Option<u32>,
+    ) -> Result<Reply, Problem> {
+        if let Some(Operation::Burst(_)) = self.state.snapshot().operation(id) {
+            return Err(Problem::new(
+                ProblemKind::Conflict,
+                format!("operation {id} cannot be paused, resumed or cancelled"),
+                "it is a burst",
+                "wait: it ends by itself",
+            ));
+        }
+        let redrive = self.engine.steer(id, wish, requested_by).await?;
+        Ok(Reply::Operation(Operation::Redrive(redrive)))
     }
 
     async fn show(&self, id: &str) -> Result<FailedDetail, Problem> {

@@ -5,6 +5,7 @@
 //! queue before *sent* is on the disk, and an event that is *sent* or *deleted* is never sent again.
 
 mod account;
+mod standing;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::database::{Database, DatabaseError, Durability};
 
+pub use standing::{Standing, Wish};
 pub use step::{Arrival, Outcome, Step, Verdict};
 
 const SCHEMA: &str = "
@@ -32,7 +34,7 @@ CREATE TABLE IF NOT EXISTS operations (
     plan_id TEXT NOT NULL UNIQUE,
     queue_arn TEXT NOT NULL,
     plan TEXT NOT NULL,           -- JSON
-    state TEXT NOT NULL,          -- running, completed or failed
+    state TEXT NOT NULL,          -- running, paused, cancelling, completed, cancelled or failed
     error TEXT,
     requested_by INTEGER,         -- user id of the client
     started_at INTEGER NOT NULL,  -- milliseconds
@@ -106,7 +108,7 @@ impl Ledger {
                     |row| row.get(0),
                 )?;
                 let strangers: i64 = connection.query_row(
-                    "SELECT count(*) FROM operations WHERE state = 'running' AND world <> ?1",
+                    "SELECT count(*) FROM operations WHERE ended_at IS NULL AND world <> ?1",
                     [id],
                     |row| row.get(0),
                 )?;
@@ -167,24 +169,26 @@ impl Ledger {
             .await
     }
 
-    /// The operations of a world that have not ended.
-    pub async fn running(&self, world: i64) -> Result<Vec<Task>, DatabaseError> {
+    /// The operations of a world that have not ended, and where they stand.
+    pub async fn unfinished(&self, world: i64) -> Result<Vec<(Task, Standing)>, DatabaseError> {
         self.database
             .read(move |connection| {
                 let mut select = connection.prepare_cached(
-                    "SELECT id, plan FROM operations WHERE state = 'running' AND world = ?1",
+                    "SELECT id, plan, state FROM operations WHERE ended_at IS NULL AND world = ?1",
                 )?;
                 let rows = select
                     .query_map([world], |row| {
-                        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+                        Ok((
+                            row.get::<_, String>(0)?,
+                            row.get::<_, String>(1)?,
+                            row.get::<_, String>(2)?,
+                        ))
                     })?
                     .collect::<Result<Vec<_>, _>>()?;
                 rows.into_iter()
-                    .map(|(operation_id, plan)| {
-                        Ok(Task {
-                            operation_id,
-                            plan: serde_json::from_str(&plan)?,
-                        })
+                    .map(|(operation_id, plan, state)| {
+                        let plan = serde_json::from_str(&plan)?;
+                        Ok((Task { operation_id, plan }, Standing::of(&state)))
                     })
                     .collect()
             })
@@ -202,12 +206,18 @@ impl Ledger {
         self.database
             .write(move |connection| {
                 let now = Timestamp::now().as_millisecond();
-                if state == OperationState::Completed {
+                let left_out = match state {
+                    OperationState::Completed => {
+                        Some("it was not found in the dead-letter queue any more")
+                    }
+                    OperationState::Cancelled => Some("the redrive was cancelled before"),
+                    _ => None,
+                };
+                if let Some(why) = left_out {
                     connection.execute(
-                        "UPDATE events SET state = 'skipped', ended_at = ?2,
-                         reason = coalesce(reason, 'it was not found in the dead-letter queue any more')
+                        "UPDATE events SET state = 'skipped', ended_at = ?2, reason = coalesce(reason, ?3)
                          WHERE operation = ?1 AND state IN ('planned', 'intent')",
-                        params![operation_id, now],
+                        params![operation_id, now, why],
                     )?;
                 }
                 connection.execute(

@@ -7,6 +7,7 @@
 mod batch;
 mod hand;
 mod run;
+mod steer;
 #[cfg(test)]
 pub mod tests;
 
@@ -25,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::aws::Aws;
 use crate::claim::Claims;
 use crate::database::DatabaseError;
-use crate::ledger::{self, Ledger, Task, World};
+use crate::ledger::{self, Ledger, Standing, Task, World};
 use crate::mirror::{Mirror, known};
 use crate::plan::{Frozen, Plans};
 use crate::state::{Reading, Source, State};
@@ -65,8 +66,15 @@ pub struct Engine {
 #[derive(Default)]
 pub struct Running {
     world: Option<i64>,
-    /// Operation id by name of the dead-letter queue.
-    operations: HashMap<String, String>,
+    /// By name of the dead-letter queue.
+    operations: HashMap<String, Active>,
+}
+
+/// An operation that somebody works on.
+struct Active {
+    operation_id: String,
+    /// Ends the work after the batches under way.
+    stop: CancellationToken,
 }
 
 impl Engine {
@@ -82,19 +90,19 @@ impl Engine {
             return self.operation(&id).await;
         }
         let Frozen { plan, message_ids } = plans.get(plan_id, Timestamp::now())?;
-        if let Some(id) = running.operations.get(&plan.dead_letter_queue) {
-            return Err(busy(&plan.dead_letter_queue, id));
-        }
         let topology = self.state.topology();
         let queue = known(&topology, &plan.dead_letter_queue)?;
         let world = self.world(&mut running, &plan.account_id).await?;
-        // One of an earlier run of the daemon may wait to be continued.
-        let unfinished = self.ledger.running(world).await.map_err(ledger::disk)?;
-        if let Some(task) = unfinished
+        let unfinished = self.ledger.unfinished(world).await.map_err(ledger::disk)?;
+        if let Some((task, standing)) = unfinished
             .iter()
-            .find(|task| task.plan.dead_letter_queue == plan.dead_letter_queue)
+            .find(|(task, _)| task.plan.dead_letter_queue == plan.dead_letter_queue)
         {
-            return Err(busy(&plan.dead_letter_queue, &task.operation_id));
+            return Err(busy(task, *standing));
+        }
+        if let Some(active) = running.operations.get(&plan.dead_letter_queue) {
+            let operation_id = active.operation_id.clone();
+            return Err(busy(&Task { operation_id, plan }, Standing::Running));
         }
         let id = uuid::Uuid::new_v4().simple().to_string();
         let task = Task {
@@ -117,7 +125,7 @@ impl Engine {
         self.state
             .report(Reading::Operation(Operation::Redrive(redrive.clone())))
             .await;
-        self.spawn(&mut running, task, queue.clone());
+        self.spawn(&mut running, task, queue.clone(), Standing::Running);
         Ok(redrive)
     }
 
@@ -132,7 +140,7 @@ impl Engine {
                     ProblemKind::NotFound,
                     format!("there is no operation {id}"),
                     "the ledger does not know it",
-                    "list the operations with `patterns-tui status`",
+                    "list the operations with `patterns-tui operations`",
                 )
             })
     }
@@ -207,7 +215,7 @@ impl Engine {
         let world = self.world(&mut running, account).await?;
         let topology = self.state.topology();
         let mut all = true;
-        for task in self.ledger.running(world).await.map_err(ledger::disk)? {
+        for (task, standing) in self.ledger.unfinished(world).await.map_err(ledger::disk)? {
             // Looked up among all queues: a queue without events may have lost its origins since.
             let Some(queue) = topology.queues.get(&task.plan.dead_letter_queue) else {
                 if topology.may_exist(&task.plan.dead_letter_queue) {
@@ -224,11 +232,15 @@ impl Engine {
             };
             match running.operations.get(&queue.name) {
                 None => {
-                    tracing::info!(operation = task.operation_id, "redrive continued");
-                    self.spawn(&mut running, task, queue.clone());
+                    tracing::info!(
+                        operation = task.operation_id,
+                        standing = standing.word(),
+                        "redrive continued"
+                    );
+                    self.spawn(&mut running, task, queue.clone(), standing);
                 }
                 // After the one that has the queue.
-                Some(id) => all &= *id == task.operation_id,
+                Some(active) => all &= active.operation_id == task.operation_id,
             }
         }
         Ok(all)
@@ -260,24 +272,53 @@ impl Engine {
         Ok(id)
     }
 
-    fn spawn(&self, running: &mut Running, task: Task, queue: QueueFacts) {
-        running
-            .operations
-            .insert(queue.name.clone(), task.operation_id.clone());
+    /// Lets someone work on an operation. One that does not run only has its loose ends tied: what an earlier run left
+    /// half done.
+    fn spawn(&self, running: &mut Running, task: Task, queue: QueueFacts, standing: Standing) {
+        let mut stop = self.enroll(running, &task, &queue);
+        if standing != Standing::Running {
+            stop.cancel();
+        }
         let engine = self.clone();
         self.tracker.spawn(async move {
-            engine.supervise(&task, &queue).await;
-            engine.running.lock().await.operations.remove(&queue.name);
+            loop {
+                engine.supervise(&task, &queue, &stop).await;
+                let mut running = engine.running.lock().await;
+                // It may have been resumed while the last batches were under way.
+                if engine.stop.is_cancelled() || !engine.still_runs(&running, &task).await {
+                    running.operations.remove(&queue.name);
+                    return;
+                }
+                stop = engine.enroll(&mut running, &task, &queue);
+            }
         });
     }
 
-    /// Runs until the operation ended or the daemon stops. A ledger that cannot be written is waited for.
-    async fn supervise(&self, task: &Task, queue: &QueueFacts) {
+    fn enroll(&self, running: &mut Running, task: &Task, queue: &QueueFacts) -> CancellationToken {
+        let stop = self.stop.child_token();
+        let active = Active {
+            operation_id: task.operation_id.clone(),
+            stop: stop.clone(),
+        };
+        running.operations.insert(queue.name.clone(), active);
+        stop
+    }
+
+    async fn still_runs(&self, running: &Running, task: &Task) -> bool {
+        let Some(world) = running.world else {
+            return false;
+        };
+        let standing = self.ledger.standing(world, &task.operation_id).await;
+        matches!(standing, Ok(Some(Standing::Running)))
+    }
+
+    /// Runs until the operation ended or is to stop. A ledger that cannot be written is waited for.
+    async fn supervise(&self, task: &Task, queue: &QueueFacts, stop: &CancellationToken) {
         let guard = self.claims.of(&queue.name).take().await;
         while !self.stop.is_cancelled() {
-            let ended = Run::new(self, task, queue).carry_out().await;
+            let ended = Run::new(self, task, queue, stop).carry_out().await;
             let written = match ended {
-                Ended::Stopped => break,
+                Ended::Stopped => self.end_cancelled(task).await,
                 Ended::Complete => self.end(task, OperationState::Completed, None).await,
                 Ended::Failed(why) => self.end(task, OperationState::Failed, Some(why)).await,
                 Ended::Ledger(error) => Err(error),
@@ -291,6 +332,15 @@ impl Engine {
         drop(guard);
         self.publish(&task.operation_id).await;
         self.watch.look_at(queue).await;
+    }
+
+    /// Ends what stopped because it was cancelled; anything else that stopped goes on some day.
+    async fn end_cancelled(&self, task: &Task) -> Result<(), DatabaseError> {
+        let world = self.running.lock().await.world.unwrap_or_default();
+        match self.ledger.standing(world, &task.operation_id).await? {
+            Some(Standing::Cancelling) => self.end(task, OperationState::Cancelled, None).await,
+            _ => Ok(()),
+        }
     }
 
     async fn end(
@@ -317,11 +367,22 @@ impl Engine {
     }
 }
 
-fn busy(queue: &str, operation: &str) -> Problem {
+fn busy(task: &Task, standing: Standing) -> Problem {
+    let id = &task.operation_id;
+    let (why, fix) = match standing {
+        Standing::Paused => (
+            "is paused",
+            "resume or cancel it in the operations, then make a new plan",
+        ),
+        _ => (
+            "has not ended",
+            "wait until it has ended, then make a new plan",
+        ),
+    };
     Problem::new(
         ProblemKind::Conflict,
-        format!("{queue} is being redriven already"),
-        format!("operation {operation} has not ended"),
-        "wait until it has ended, then make a new plan",
+        format!("{} is being redriven already", task.plan.dead_letter_queue),
+        format!("operation {id} {why}"),
+        fix,
     )
 }

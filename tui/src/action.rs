@@ -28,6 +28,8 @@ pub enum Action {
     CopyId,
     Redrive,
     RedriveQueue,
+    PauseOrResume,
+    CancelRedrive,
     BreakOrHeal,
     Burst,
     CreateTask,
@@ -195,6 +197,8 @@ pub const TABLE: &[Entry] = &[
     entry(Action::PreviousPattern, "previous-pattern", Context::Tasks, &[key('[')], "", "show the tasks of the previous pattern"),
     entry(Action::CopyId, "copy-id", Context::Tasks, &[key('y')], "copy id", "copy the task's id"),
 
+    danger(Action::PauseOrResume, "pause-or-resume", Context::Operations, &[key('p')], "pause/resume", "pause the selected redrive, or let it go on"),
+    danger(Action::CancelRedrive, "cancel-redrive", Context::Operations, &[key('c')], "cancel", "end the selected redrive; what it has not reached stays"),
     danger(Action::Burst, "burst", Context::Operations, &[key('b')], "burst", "create tasks at a fixed rate"),
     entry(Action::CopyId, "copy-id", Context::Operations, &[key('y')], "copy id", "copy the operation's id"),
 

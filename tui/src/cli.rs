@@ -43,6 +43,8 @@ pub enum Command {
     Failed(Failed),
     /// Send failed events back to where they failed
     Redrive(Redrive),
+    /// Redrives and bursts: list them, or show, pause, resume or cancel one
+    Operations(Operations),
     /// Tasks of a pattern stack
     #[command(subcommand)]
     Task(Task),
@@ -89,6 +91,39 @@ pub struct Redrive {
     /// Wait until it ended; exits 1 when an event failed or is in doubt
     #[arg(long, conflicts_with = "dry_run")]
     pub wait: bool,
+}
+
+/// `operations …`
+#[derive(Debug, Args)]
+pub struct Operations {
+    /// What to do with one of them; lists the newest without
+    #[command(subcommand)]
+    pub command: Option<OperationCommand>,
+}
+
+/// `operations COMMAND ID`
+#[derive(Debug, Subcommand)]
+pub enum OperationCommand {
+    /// Show one as it stands
+    Show {
+        /// Its id
+        id: String,
+    },
+    /// Let a redrive stop after the batches under way
+    Pause {
+        /// Its id
+        id: String,
+    },
+    /// Let a paused redrive go on
+    Resume {
+        /// Its id
+        id: String,
+    },
+    /// End a redrive after the batches under way; what was not reached stays in the dead-letter queue
+    Cancel {
+        /// Its id
+        id: String,
+    },
 }
 
 /// `task …`

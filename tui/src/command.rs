@@ -3,6 +3,7 @@
 mod burst;
 mod doctor;
 mod failed;
+mod operations;
 mod redrive;
 mod status;
 mod task;
@@ -31,7 +32,7 @@ pub async fn run(command: Command, socket: PathBuf, json: bool) -> Result<u8, Pr
         Command::Redrive(redrive) => redrive::check(redrive)?,
         Command::Burst(burst) => burst::check(burst)?,
         Command::Task(task) => task::check(task)?,
-        Command::Status | Command::Failed(_) | Command::Doctor => {}
+        Command::Status | Command::Failed(_) | Command::Operations(_) | Command::Doctor => {}
     }
     // Says within a second when nobody is there, or when it is another version.
     client.hello().await?;
@@ -39,6 +40,7 @@ pub async fn run(command: Command, socket: PathBuf, json: bool) -> Result<u8, Pr
         Command::Status => status::run(&client, json).await,
         Command::Failed(failed) => failed::run(&client, failed, json).await,
         Command::Redrive(redrive) => redrive::run(&client, redrive, json).await,
+        Command::Operations(operations) => operations::run(&client, operations, json).await,
         Command::Task(task) => task::run(&client, task, json).await,
         Command::Burst(burst) => burst::run(&client, burst, json).await,
         Command::Doctor => doctor::run(&client, json).await,

@@ -1,7 +1,6 @@
 //! What is around every screen: header, tabs with health, footer.
 
 use patterns_core::health::{self, Health};
-use patterns_core::operation::OperationState;
 use patterns_core::queue::{Queue, QueueRole};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -108,7 +107,7 @@ fn badge(model: &Model, screen: Screen) -> Option<u64> {
             let running = snapshot
                 .operations
                 .iter()
-                .filter(|operation| operation.state() == OperationState::Running);
+                .filter(|operation| !operation.state().ended());
             running.count() as u64
         }
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::SignedDuration;
-use patterns_core::operation::{Operation, OperationState, Selection};
+use patterns_core::operation::{Operation, OperationState, Redrive, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Reply, Request};
 use patterns_core::text::is_hostile;
@@ -117,6 +117,34 @@ fn a_read_only_daemon_is_not_asked_for_changes() {
     assert_eq!(press(&mut model, "rxb"), []);
     assert!(model.layers.is_empty());
     assert!(model.notices.last().unwrap().text.contains("read-only"));
+}
+
+#[test]
+fn a_redrive_is_paused_with_one_key_and_cancelled_with_two() {
+    let mut model = sample::live();
+    let mut snapshot = sample::snapshot();
+    let mut redrive = sample::redrive();
+    redrive.state = OperationState::Running;
+    let id = redrive.operation_id.clone();
+    let mut running = |model: &mut Model, redrive: &Redrive| {
+        snapshot.operations[1] = Operation::Redrive(redrive.clone());
+        update(model, Message::Snapshot(Box::new(snapshot.clone())));
+    };
+    running(&mut model, &redrive);
+    assert_eq!(press(&mut model, "4p"), [], "the burst is selected first");
+    let pause = Request::Pause { id: id.clone() };
+    assert_eq!(press(&mut model, "jp"), [Effect::Send(pause)]);
+    redrive.state = OperationState::Paused;
+    running(&mut model, &redrive);
+    let resume = Request::Resume { id: id.clone() };
+    assert_eq!(press(&mut model, "p"), [Effect::Send(resume)]);
+    assert_eq!(press(&mut model, "c⎋"), []);
+    let cancel = Request::Cancel { id };
+    assert_eq!(press(&mut model, "c⏎"), [Effect::Send(cancel)]);
+    redrive.state = OperationState::Cancelled;
+    running(&mut model, &redrive);
+    assert_eq!(press(&mut model, "cp"), []);
+    assert!(model.notices.last().unwrap().text.contains("has ended"));
 }
 
 #[test]
@@ -397,9 +425,11 @@ fn any_answer(request: &Request, sort: u8) -> Result<Reply, Problem> {
                 Request::Plan { .. } => Reply::Plan(sample::plan()),
                 Request::TaskCreate { .. } => Reply::Task(sample::tasks().remove(0)),
                 Request::TaskList { .. } => Reply::Tasks(sample::tasks()),
-                Request::Start { .. } | Request::Operation { .. } => {
-                    Reply::Operation(Operation::Redrive(sample::redrive()))
-                }
+                Request::Start { .. }
+                | Request::Operation { .. }
+                | Request::Pause { .. }
+                | Request::Resume { .. }
+                | Request::Cancel { .. } => Reply::Operation(Operation::Redrive(sample::redrive())),
                 Request::Burst { .. } => Reply::Operation(Operation::Burst(sample::burst())),
                 Request::SetDelivery { .. } | Request::Refresh => Reply::Done,
             });

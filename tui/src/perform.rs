@@ -1,7 +1,7 @@
 //! What each action does to the model, and what it wants done.
 
 use patterns_core::function::Function;
-use patterns_core::operation::Selection;
+use patterns_core::operation::{OperationState, Selection};
 use patterns_core::protocol::Request;
 
 use crate::action::Action;
@@ -11,7 +11,7 @@ use crate::figure;
 use crate::form::{Form, Purpose};
 use crate::layer::{Choose, Confirm, Detail, Layer};
 use crate::model::{Model, Row, Screen};
-use crate::refusal::selected_dead_letter_queue;
+use crate::refusal::{selected_dead_letter_queue, selected_redrive};
 use crate::update::fetch;
 
 /// Does `action`, which was not refused.
@@ -58,6 +58,8 @@ pub fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
                 return plan(model, queue, Selection::Everything, None);
             }
         }
+        Action::PauseOrResume => return pause_or_resume(model),
+        Action::CancelRedrive => cancel_redrive(model),
         Action::BreakOrHeal => break_or_heal(model),
         Action::Burst => {
             let form = Form::burst(model.patterns(), model.burst_pattern());
@@ -215,6 +217,49 @@ fn copy_id(model: &mut Model) -> Vec<Effect> {
     let Some(id) = id else { return Vec::new() };
     model.inform(format!("Copied {id}"));
     vec![Effect::Copy(id)]
+}
+
+fn pause_or_resume(model: &Model) -> Vec<Effect> {
+    let Some(redrive) = selected_redrive(model) else {
+        return Vec::new();
+    };
+    let id = redrive.operation_id.clone();
+    vec![Effect::Send(if redrive.state == OperationState::Paused {
+        Request::Resume { id }
+    } else {
+        Request::Pause { id }
+    })]
+}
+
+fn cancel_redrive(model: &mut Model) {
+    let Some(snapshot) = &model.snapshot else {
+        return;
+    };
+    let Some(redrive) = selected_redrive(model) else {
+        return;
+    };
+    let done = redrive.sent + redrive.failed + redrive.skipped;
+    let left = redrive.planned.saturating_sub(done);
+    let confirm = Confirm {
+        title: format!(
+            "Cancel the redrive of {}",
+            figure::count(redrive.planned, "event")
+        ),
+        facts: vec![
+            ("From", format!("queue {}", redrive.dead_letter_queue)),
+            ("To", redrive.target.to_string()),
+            ("Sent", redrive.sent.to_string()),
+            ("Effect", format!("{left} stay in the dead-letter queue")),
+            ("Account", snapshot.account_id.clone()),
+            ("Region", snapshot.region.clone()),
+        ],
+        note: Some("Batches under way finish first, so a few more may be sent.".to_owned()),
+        until: None,
+        commit: Request::Cancel {
+            id: redrive.operation_id.clone(),
+        },
+    };
+    model.layers.push(Layer::Confirm(confirm));
 }
 
 fn break_or_heal(model: &mut Model) {

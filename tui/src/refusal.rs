@@ -1,6 +1,7 @@
 //! Why an action cannot be done now: dimmed in the footer, and said when its key is pressed anyway.
 
 use patterns_core::function::Function;
+use patterns_core::operation::{Operation, Redrive};
 use patterns_core::queue::QueueRole;
 
 use crate::action::{Action, Entry};
@@ -48,6 +49,11 @@ pub fn refusal(model: &Model, entry: &Entry) -> Option<String> {
             Some(_) => None,
             None => Some("Select a dead-letter queue first".to_owned()),
         },
+        Action::PauseOrResume | Action::CancelRedrive => match selected_redrive(model) {
+            Some(redrive) if redrive.state.ended() => Some(format!("It has ended: {}", redrive.state.word())),
+            Some(_) => None,
+            None => Some("Select a redrive first".to_owned()),
+        },
         Action::BreakOrHeal => match model.selected_row() {
             Some(Row::Function(name)) => match snapshot.function(&name).and_then(Function::broken) {
                 Some(_) => None,
@@ -66,6 +72,17 @@ pub fn selected_dead_letter_queue(model: &Model) -> Option<String> {
     };
     let queue = model.snapshot.as_ref()?.queue(&name)?;
     (queue.role == QueueRole::DeadLetter).then_some(name)
+}
+
+/// The redrive that is selected among the operations.
+pub fn selected_redrive(model: &Model) -> Option<&Redrive> {
+    match model
+        .operations()
+        .get(model.operation.index(&model.operation_ids())?)?
+    {
+        Operation::Redrive(redrive) => Some(redrive),
+        Operation::Burst(_) => None,
+    }
 }
 
 fn on_events(model: &Model) -> bool {

@@ -67,6 +67,9 @@ pub fn take(model: &mut Model, request: Request, answer: Result<Reply, Problem>)
             }
             Vec::new()
         }
+        Request::Pause { .. } => steered(model, "is paused", answer),
+        Request::Resume { .. } => steered(model, "goes on", answer),
+        Request::Cancel { .. } => steered(model, "ends", answer),
         Request::SetDelivery { function, broken } => {
             let verb = if broken { "fail" } else { "succeed" };
             match answer {
@@ -214,6 +217,17 @@ fn reopen_form(model: &mut Model, problem: &Problem) {
     if !placed {
         model.complain(problem);
     }
+}
+
+fn steered(model: &mut Model, what: &str, answer: Result<Reply, Problem>) -> Vec<Effect> {
+    match answer {
+        Ok(Reply::Operation(Operation::Redrive(redrive))) => {
+            model.inform(format!("Redrive of {} {what}", redrive.dead_letter_queue));
+        }
+        Ok(_) => {}
+        Err(problem) => model.complain(&problem),
+    }
+    Vec::new()
 }
 
 fn started(model: &mut Model, operation: &Operation) {

@@ -209,6 +209,15 @@ fn summary(operation: &Operation) -> Result<String, Problem> {
                     redrive.target
                 ));
             }
+            if redrive.state == OperationState::Cancelled
+                && redrive.failed == 0
+                && redrive.in_doubt_count == 0
+            {
+                return Ok(format!(
+                    "{what} cancelled: {} sent, {} left in the queue",
+                    redrive.sent, redrive.skipped
+                ));
+            }
             let mut why = format!(
                 "{} sent, {} failed, {} in doubt",
                 redrive.sent, redrive.failed, redrive.in_doubt_count

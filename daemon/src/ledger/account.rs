@@ -7,7 +7,7 @@ use patterns_core::failed::HistoryEntry;
 use patterns_core::operation::{IN_DOUBT_SHOWN, OperationState, Plan, Redrive};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::Ledger;
+use super::{Ledger, Standing};
 use crate::database::DatabaseError;
 use crate::letter::event_id;
 
@@ -171,11 +171,7 @@ fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, Da
         return Ok(None);
     };
     let plan: Plan = serde_json::from_str(&plan)?;
-    let state = match state.as_str() {
-        "completed" => OperationState::Completed,
-        "failed" => OperationState::Failed,
-        _ => OperationState::Running,
-    };
+    let state = Standing::of(&state).state();
     let mut select = connection
         .prepare_cached("SELECT state, count(*) FROM events WHERE operation = ?1 GROUP BY state")?;
     let counts = select
@@ -189,7 +185,9 @@ fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, Da
     let failed = count("failed");
     // What was in the plan and is gone has no row when everything was selected.
     let skipped = match state {
-        OperationState::Completed => plan.planned.saturating_sub(sent + failed),
+        OperationState::Completed | OperationState::Cancelled => {
+            plan.planned.saturating_sub(sent + failed)
+        }
         _ => count("skipped"),
     };
     let (in_doubt, in_doubt_count) = read_doubts(connection, id)?;

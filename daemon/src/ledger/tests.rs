@@ -179,7 +179,10 @@ async fn a_crash_leaves_intents_in_doubt_and_sent_ones_to_delete() {
     let ledger = Ledger::open(dir.path()).unwrap();
     let (world, strangers) = ledger.enter(world("")).await.unwrap();
     assert_eq!(strangers, 0);
-    assert_eq!(ledger.running(world).await.unwrap(), [task("one", 3)]);
+    assert_eq!(
+        ledger.unfinished(world).await.unwrap(),
+        [(task("one", 3), Standing::Running)]
+    );
     let left = ledger.leftover("one").await.unwrap();
     assert_eq!(left.sent, [("sent".to_owned(), "handle-sent".to_owned())]);
     assert_eq!(
@@ -270,7 +273,7 @@ async fn another_world_is_not_resumed_and_its_messages_mean_nothing_here() {
         .unwrap();
     let (there, strangers) = ledger.enter(world("second run")).await.unwrap();
     assert_eq!(strangers, 1);
-    assert_eq!(ledger.running(there).await.unwrap(), []);
+    assert_eq!(ledger.unfinished(there).await.unwrap(), []);
     assert_eq!(ledger.recent(there, 10).await.unwrap(), []);
     ledger
         .begin(there, task("two", 1), QUEUE, Vec::new(), None)

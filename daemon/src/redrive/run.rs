@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use patterns_core::operation::{Operation, Redrive, Selection};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::hand::{HELD_MAX, HELD_SECONDS};
@@ -46,7 +47,7 @@ pub enum Ended {
     Complete,
     /// Nothing more can be done, for this reason.
     Failed(String),
-    /// The daemon stops.
+    /// It was asked to stop.
     Stopped,
     /// The ledger cannot be written.
     Ledger(DatabaseError),
@@ -57,6 +58,8 @@ pub struct Run<'a> {
     pub(super) engine: &'a Engine,
     pub(super) task: &'a Task,
     pub(super) queue: &'a QueueFacts,
+    /// Ends it between two batches: the daemon stops, or someone wants the operation to.
+    stop: &'a CancellationToken,
     /// How many events may still be taken.
     open: AtomicU64,
     /// Set when the run is to end.
@@ -81,12 +84,18 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<'a> Run<'a> {
     /// A run of `task`, which has the claim on `queue`.
-    pub fn new(engine: &'a Engine, task: &'a Task, queue: &'a QueueFacts) -> Self {
+    pub fn new(
+        engine: &'a Engine,
+        task: &'a Task,
+        queue: &'a QueueFacts,
+        stop: &'a CancellationToken,
+    ) -> Self {
         let now = Instant::now();
         Self {
             engine,
             task,
             queue,
+            stop,
             open: AtomicU64::new(0),
             over: AtomicBool::new(false),
             ended: Mutex::new(None),
@@ -122,7 +131,7 @@ impl<'a> Run<'a> {
         let ended = lock(&self.ended).take();
         match ended {
             Some(ended) => ended,
-            None if self.engine.stop.is_cancelled() => Ended::Stopped,
+            None if self.stop.is_cancelled() => Ended::Stopped,
             None => match self.delete_leftover().await {
                 Ok(()) => Ended::Complete,
                 Err(error) => Ended::Ledger(error),
@@ -135,6 +144,7 @@ impl<'a> Run<'a> {
     async fn take_up(&self) -> Result<(), DatabaseError> {
         let ledger = &self.engine.ledger;
         self.delete_leftover().await?;
+        ledger.doubt_intents(self.id()).await?;
         let left = ledger.leftover(self.id()).await?;
         let handles: Vec<_> = left.intent.into_iter().map(|(_, handle)| handle).collect();
         self.engine.aws.hide(&self.queue.url, &handles, 0).await;
@@ -223,7 +233,7 @@ impl<'a> Run<'a> {
     }
 
     fn is_over(&self) -> bool {
-        self.over.load(Ordering::SeqCst) || self.engine.stop.is_cancelled()
+        self.over.load(Ordering::SeqCst) || self.stop.is_cancelled()
     }
 
     fn end(&self, ended: Ended) {
@@ -273,10 +283,8 @@ impl<'a> Run<'a> {
             return;
         }
         let wait = Duration::from_millis(250) * (1 << failures.min(5));
-        self.engine
-            .stop
-            .run_until_cancelled(tokio::time::sleep(wait))
-            .await;
+        let wait = tokio::time::sleep(wait);
+        self.stop.run_until_cancelled(wait).await;
     }
 
     /// The operation's id.
@@ -302,6 +310,10 @@ impl<'a> Run<'a> {
     }
 
     async fn report(&self) {
+        // Whoever asked it to stop has told what it is now.
+        if self.stop.is_cancelled() {
+            return;
+        }
         let Some(mut redrive) = lock(&self.progress).clone() else {
             return;
         };
@@ -346,8 +358,6 @@ impl From<DatabaseError> for Trouble {
 
 #[cfg(test)]
 mod tests {
-    use tokio_util::sync::CancellationToken;
-
     use super::*;
     use crate::aws::canned::{aws, queue};
     use crate::redrive::tests::{account, daemon, plan};
@@ -371,7 +381,7 @@ mod tests {
             },
         };
         let facts = topology::tests::queue("dlq", None);
-        let run = Run::new(&engine, &task, &facts);
+        let run = Run::new(&engine, &task, &facts, &stop);
         *lock(&run.new_at) = Instant::now()
             .checked_sub(Duration::from_secs(seconds))
             .unwrap();

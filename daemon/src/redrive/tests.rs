@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::aws::canned::{Answer, aws, queue, throttled};
 use crate::command::Commands;
+use crate::ledger::Wish;
 
 const OPERATION: &str = "op-1";
 const DLQ: &str = "arn:aws:sqs:eu-west-1:123456789012:dlq";
@@ -62,11 +63,15 @@ fn world(aws: &Aws) -> World {
 
 /// A ledger with an operation that has not ended.
 async fn unfinished(dir: &Path, aws: &Aws) -> Ledger {
+    unfinished_of(dir, aws, plan("plan-1")).await
+}
+
+async fn unfinished_of(dir: &Path, aws: &Aws, plan: Plan) -> Ledger {
     let ledger = Ledger::open(dir).unwrap();
     let (world, _) = ledger.enter(world(aws)).await.unwrap();
     let task = Task {
         operation_id: OPERATION.to_owned(),
-        plan: plan("plan-1"),
+        plan,
     };
     ledger
         .begin(world, task, DLQ, Vec::new(), None)
@@ -242,4 +247,193 @@ async fn a_throttled_target_is_waited_for() {
     shown(&commands, OPERATION, OperationState::Completed).await;
     let redrive = commands.engine.operation(OPERATION).await.unwrap();
     assert_eq!((redrive.sent, redrive.deleted, redrive.skipped), (1, 1, 0));
+}
+
+/// A dead-letter queue that never runs dry, and how often something was sent from it.
+fn endless(sent: Arc<AtomicU32>) -> impl Fn(&str, &Value) -> Answer {
+    let received = AtomicU32::new(0);
+    move |operation, body| match operation {
+        "ReceiveMessage" => {
+            let number = received.fetch_add(1, Ordering::SeqCst);
+            json!({"Messages": [
+                {"MessageId": format!("m-{number}"), "ReceiptHandle": "h", "Body": "{}", "MD5OfBody": MD5}
+            ]})
+            .into()
+        }
+        "SendMessageBatch" => {
+            let number = sent.fetch_add(1, Ordering::SeqCst);
+            json!({
+                "Successful": [{"Id": "0", "MessageId": format!("new-{number}"), "MD5OfMessageBody": MD5}],
+                "Failed": [],
+            })
+            .into()
+        }
+        "DeleteMessageBatch" => json!({"Successful": [{"Id": "0"}], "Failed": []}).into(),
+        _ => account(operation, body),
+    }
+}
+
+/// Waits until `sent` has grown.
+async fn sends_more(sent: &AtomicU32) {
+    let before = sent.load(Ordering::SeqCst);
+    let more = async {
+        while sent.load(Ordering::SeqCst) == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, more).await.unwrap();
+}
+
+/// Waits until nobody works on the operation.
+async fn idle(commands: &Commands) {
+    let idle = async {
+        while !commands.engine.running.lock().await.operations.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, idle).await.unwrap();
+}
+
+fn large() -> Plan {
+    Plan {
+        planned: 1_000_000,
+        ..plan("plan-1")
+    }
+}
+
+#[tokio::test]
+async fn a_pause_outlives_the_daemon_and_a_resumed_redrive_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let sent = Arc::new(AtomicU32::new(0));
+    let aws = aws(endless(sent.clone())).await;
+    drop(unfinished_of(dir.path(), &aws, large()).await);
+    let stop = CancellationToken::new();
+    let commands = daemon(dir.path(), aws.clone(), false, &stop).await;
+    sends_more(&sent).await;
+    let paused = commands.engine.steer(OPERATION, Wish::Pause, None).await;
+    assert_eq!(paused.unwrap().state, OperationState::Paused);
+    idle(&commands).await;
+    let counted = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!(counted.sent, counted.deleted);
+    assert_eq!(counted.sent, u64::from(sent.load(Ordering::SeqCst)));
+    shown(&commands, OPERATION, OperationState::Paused).await;
+    // The queue is spoken for.
+    commands.plans.keep(Frozen {
+        plan: plan("plan-2"),
+        message_ids: Vec::new(),
+    });
+    let busy = commands.engine.start(&commands.plans, "plan-2", None).await;
+    assert!(busy.unwrap_err().why.contains("is paused"));
+    stop.cancel();
+    drop(commands);
+
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    shown(&commands, OPERATION, OperationState::Paused).await;
+    let mut topologies = commands.state.topologies();
+    let found = topologies.wait_for(|topology| topology.dead_letter_queue("dlq").is_some());
+    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+    let before = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!(
+        before.sent, counted.sent,
+        "nothing is sent while it is paused"
+    );
+    let resumed = commands.engine.steer(OPERATION, Wish::Resume, None).await;
+    assert_eq!(resumed.unwrap().state, OperationState::Running);
+    sends_more(&sent).await;
+    // Twice at once, as two operators may.
+    for _ in 0..2 {
+        commands
+            .engine
+            .steer(OPERATION, Wish::Pause, None)
+            .await
+            .unwrap();
+    }
+    commands
+        .engine
+        .steer(OPERATION, Wish::Resume, None)
+        .await
+        .unwrap();
+    sends_more(&sent).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_redrive_ends_exactly_accounted_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let sent = Arc::new(AtomicU32::new(0));
+    let aws = aws(endless(sent.clone())).await;
+    drop(unfinished_of(dir.path(), &aws, large()).await);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    sends_more(&sent).await;
+    commands
+        .engine
+        .steer(OPERATION, Wish::Cancel, None)
+        .await
+        .unwrap();
+    shown(&commands, OPERATION, OperationState::Cancelled).await;
+    let ended = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!(ended.sent, u64::from(sent.load(Ordering::SeqCst)));
+    assert_eq!((ended.deleted, ended.failed), (ended.sent, 0));
+    assert_eq!(ended.skipped, ended.planned - ended.sent);
+    assert_eq!(ended.in_doubt_count, 0);
+    for (wish, word) in [(Wish::Pause, "paused"), (Wish::Resume, "resumed")] {
+        let problem = commands
+            .engine
+            .steer(OPERATION, wish, None)
+            .await
+            .unwrap_err();
+        assert_eq!(problem.kind, ProblemKind::Conflict);
+        assert!(problem.what.contains(word), "{problem}");
+    }
+    commands
+        .engine
+        .steer(OPERATION, Wish::Cancel, None)
+        .await
+        .unwrap();
+    let unknown = commands.engine.steer("none", Wish::Cancel, None).await;
+    assert_eq!(unknown.unwrap_err().kind, ProblemKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_paused_redrive_whose_queue_is_gone_can_only_be_cancelled() {
+    let dir = tempfile::tempdir().unwrap();
+    let gone = Arc::new(AtomicBool::new(false));
+    let now_gone = gone.clone();
+    let aws = aws(move |operation, body| match operation {
+        "ListQueues" if now_gone.load(Ordering::SeqCst) => {
+            json!({"QueueUrls": [queue("orders").url]}).into()
+        }
+        _ => account(operation, body),
+    })
+    .await;
+    let ledger = unfinished(dir.path(), &aws).await;
+    ledger
+        .stand(OPERATION, Standing::Paused, None)
+        .await
+        .unwrap();
+    drop(ledger);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    shown(&commands, OPERATION, OperationState::Paused).await;
+    let mut topologies = commands.state.topologies();
+    let found = topologies.wait_for(|topology| topology.dead_letter_queue("dlq").is_some());
+    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+    idle(&commands).await;
+    gone.store(true, Ordering::SeqCst);
+    let lost = topologies.wait_for(|topology| !topology.queues.contains_key("dlq"));
+    tokio::time::timeout(LONG, lost).await.unwrap().unwrap();
+    idle(&commands).await;
+    let problem = commands
+        .engine
+        .steer(OPERATION, Wish::Resume, None)
+        .await
+        .unwrap_err();
+    assert!(problem.why.contains("does not exist"), "{problem}");
+    let cancelled = commands
+        .engine
+        .steer(OPERATION, Wish::Cancel, None)
+        .await
+        .unwrap();
+    assert_eq!(
+        (cancelled.state, cancelled.skipped),
+        (OperationState::Cancelled, 1)
+    );
 }

@@ -95,7 +95,8 @@ fn count(rate: f64, count: Option<u64>, duration: Option<SignedDuration>) -> Res
     }
 }
 
-fn facts(burst: &Burst) -> String {
+/// How a burst stands.
+pub fn facts(burst: &Burst) -> String {
     let latency = &burst.latency_ms;
     let mut facts = vec![
         ("operation", burst.operation_id.clone()),

@@ -95,7 +95,8 @@ fn planned(plan: &Plan) -> Redrive {
     }
 }
 
-fn facts(redrive: &Redrive) -> String {
+/// How a redrive stands.
+pub fn facts(redrive: &Redrive) -> String {
     let mut facts = vec![
         ("operation", redrive.operation_id.clone()),
         ("state", redrive.state.word().to_owned()),

@@ -1,12 +1,12 @@
 //! `status`: everything known now.
 
 use patterns_core::health::{self, Health};
-use patterns_core::operation::Operation;
 use patterns_core::problem::{Problem, exit};
 use patterns_core::queue::QueueRole;
 use patterns_core::snapshot::Snapshot;
 use serde::Serialize;
 
+use super::operations;
 use crate::client::Client;
 use crate::{figure, print};
 
@@ -122,36 +122,7 @@ fn tables(snapshot: &Snapshot, health: &Health) -> String {
     out.push_str(&print::table(headings, &functions));
     if !snapshot.operations.is_empty() {
         out.push('\n');
-        let operations: Vec<_> = snapshot.operations.iter().map(operation).collect();
-        out.push_str(&print::table(
-            ["operation", "state", "what", "done>", "failed>"],
-            &operations,
-        ));
+        out.push_str(&operations::table(&snapshot.operations));
     }
     out
-}
-
-fn operation(operation: &Operation) -> [String; 5] {
-    let (what, done, failed) = match operation {
-        Operation::Redrive(redrive) => (
-            format!(
-                "redrive {} to {}",
-                redrive.dead_letter_queue, redrive.target
-            ),
-            format!("{}/{}", redrive.deleted, redrive.planned),
-            redrive.failed,
-        ),
-        Operation::Burst(burst) => (
-            format!("burst on {}", burst.pattern),
-            format!("{}/{}", burst.sent, burst.count),
-            burst.failed,
-        ),
-    };
-    [
-        operation.id().to_owned(),
-        operation.state().word().to_owned(),
-        what,
-        done,
-        failed.to_string(),
-    ]
 }

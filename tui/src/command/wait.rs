@@ -34,13 +34,13 @@ pub async fn until_ended(client: &Client, id: &str) -> Result<Operation, Problem
     }
 }
 
-/// Failed when the operation did, or when anything in it failed or is in doubt.
+/// Failed when the operation did or was cancelled, or when anything in it failed or is in doubt.
 pub fn exit_code(operation: &Operation) -> u8 {
     let clean = match operation {
         Operation::Redrive(redrive) => redrive.failed == 0 && redrive.in_doubt_count == 0,
         Operation::Burst(burst) => burst.failed == 0 && burst.shortfall == 0,
     };
-    if clean && operation.state() != OperationState::Failed {
+    if clean && operation.state() == OperationState::Completed {
         exit::OK
     } else {
         exit::FAILED

@@ -127,8 +127,10 @@ fn mark(operation: &Operation, theme: Theme) -> (&'static str, Style) {
     match operation.state() {
         OperationState::Planned => ("○", theme.muted()),
         OperationState::Running => ("▶", theme.accent()),
+        OperationState::Paused => ("‖", theme.watch()),
         OperationState::Completed if doubtful || failures(operation) > 0 => ("!", theme.watch()),
         OperationState::Completed => ("✓", theme.good()),
+        OperationState::Cancelled => ("■", theme.watch()),
         OperationState::Failed => ("✗", theme.bad()),
     }
 }
