@@ -135,6 +135,7 @@ pub fn options(concurrency: u32, work_dir: PathBuf) -> Options {
         exec_command: vec![exe.clone(), "exec".into()],
         function_command: vec![exe, "function".into()],
         work_dir,
+        state_dir: None,
         templates: Vec::new(),
         admin: false,
     }

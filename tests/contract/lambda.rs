@@ -29,6 +29,8 @@ mod orphans;
 mod process;
 #[path = "lambda/refusals.rs"]
 mod refusals;
+#[path = "lambda/restart.rs"]
+mod restart;
 #[path = "lambda/synchronous.rs"]
 mod synchronous;
 #[path = "lambda/time.rs"]

@@ -1,6 +1,6 @@
-//! DynamoDB: dynoxide in memory on an inner loopback address; requests are passed on and answers come back unchanged.
+//! DynamoDB: dynoxide, in memory or in a file, on an inner loopback address; requests are passed on and answers come back unchanged.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -10,9 +10,12 @@ use axum::{
 use dynoxide::Database;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
-use crate::{clock::Clock, error::AwsError};
+use crate::{clock::Clock, error::AwsError, state::Unusable};
 
 /// A complete signature, which dynoxide insists on. The front has seen that the client signed; nobody checks values.
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=local";
@@ -31,7 +34,9 @@ const RETURNED: [HeaderName; 3] = [
 pub struct Dynamo {
     url: String,
     client: reqwest::Client,
-    _server: Arc<DropGuard>,
+    server: TaskTracker,
+    stop: CancellationToken,
+    _stopped_at_last: Arc<DropGuard>,
 }
 
 /// Why DynamoDB did not start.
@@ -40,6 +45,9 @@ pub enum StartError {
     /// The database could not be made.
     #[error("the DynamoDB engine did not start: {0}")]
     Database(String),
+    /// The kept tables cannot be read.
+    #[error(transparent)]
+    Kept(#[from] Unusable),
     /// No inner port.
     #[error("no inner port for DynamoDB: {0}")]
     Listen(#[from] std::io::Error),
@@ -49,27 +57,51 @@ pub enum StartError {
 }
 
 impl Dynamo {
-    /// Starts with no tables. `clock` decides when items expire.
-    pub async fn start(clock: Clock) -> Result<Self, StartError> {
-        let database = Database::memory_with_clock(Arc::new(clock))
-            .map_err(|error| StartError::Database(error.to_string()))?;
+    /// Starts without tables, or with those in `file`, which also takes every change. In memory `clock` decides when items expire;
+    /// in a file the system's clock does, because the engine offers no other.
+    pub async fn start(clock: Clock, file: Option<&Path>) -> Result<Self, StartError> {
+        let database = match file {
+            None => Database::memory_with_clock(Arc::new(clock))
+                .map_err(|error| StartError::Database(error.to_string()))?,
+            Some(file) => {
+                let path = file.to_str().ok_or_else(|| {
+                    Unusable::new(file, "its path is not UTF-8, as the engine wants it")
+                })?;
+                Database::new(path).map_err(|error| Unusable::new(file, error.to_string()))?
+            }
+        };
         let listener = TcpListener::bind((inner_address(), 0)).await?;
         let url = format!("http://{}/", listener.local_addr()?);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(async move {
+        let server = TaskTracker::new();
+        server.spawn(async move {
             if let Err(error) =
                 dynoxide::server::serve_with_shutdown(listener, database, stopped).await
             {
                 tracing::error!(%error, "DynamoDB stopped");
             }
         });
+        server.close();
         Ok(Self {
             url,
+            server,
+            stop: stop.clone(),
             // A proxy of the user's environment has no business on loopback.
             client: reqwest::Client::builder().no_proxy().build()?,
-            _server: Arc::new(stop.drop_guard()),
+            _stopped_at_last: Arc::new(stop.drop_guard()),
         })
+    }
+
+    /// Ends the engine, and closes its file, within `time`.
+    pub async fn stop(&self, time: Duration) {
+        self.stop.cancel();
+        if tokio::time::timeout(time, self.server.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("DynamoDB did not end in time");
+        }
     }
 
     /// Passes a client's request on.
@@ -175,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn tables_keep_items_and_errors_keep_their_names() {
-        let dynamo = Dynamo::start(Clock::default()).await.unwrap();
+        let dynamo = Dynamo::start(Clock::default(), None).await.unwrap();
         let table = json!({
             "TableName": "tasks",
             "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],

@@ -16,6 +16,7 @@ pub(crate) mod event_config;
 pub(crate) mod filter;
 mod function;
 mod invoke;
+mod kept;
 pub(crate) mod mapping;
 mod name;
 mod output;
@@ -42,11 +43,12 @@ use crate::cloudwatch::Metrics;
 use crate::error::AwsError;
 use crate::logs::Logs;
 use crate::sqs::Sqs;
-pub(crate) use code::Code;
+pub(crate) use code::{Code, PREFIX as CODE_PREFIX};
 pub(crate) use configure::Changes as FunctionChanges;
 pub(crate) use declare::Declaration;
 pub(crate) use environment::Invocation;
 pub(crate) use error::THROTTLED;
+use event::Event;
 pub(crate) use event_config::Changes as EventConfigChanges;
 use function::Function;
 pub(crate) use invoke::trace_id;
@@ -84,6 +86,8 @@ pub struct LambdaParts {
     pub function_command: Vec<OsString>,
     /// Zips are unpacked here.
     pub work_dir: PathBuf,
+    /// Zips are kept here for a later run, if anywhere.
+    pub zips: Option<PathBuf>,
 }
 
 /// All functions and event source mappings. Cheap to clone.
@@ -105,6 +109,8 @@ struct State {
     functions: BTreeMap<String, Function>,
     /// By UUID.
     mappings: BTreeMap<String, Mapping>,
+    /// Accepted and not ended, by request id.
+    events: BTreeMap<String, Event>,
 }
 
 impl State {
@@ -144,12 +150,14 @@ impl Lambda {
         lambda
     }
 
-    /// Ends all work and kills all processes.
+    /// Ends all work and kills all processes. Functions, mappings and events that wait stay to be kept.
     pub async fn stop(&self) {
         self.inner.stopping.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
-        self.state().functions.clear();
+        for function in self.state().functions.values_mut() {
+            function.idle.clear();
+        }
     }
 
     /// Runs `work` until it is done or the host stops.

@@ -23,6 +23,7 @@ mod percent;
 pub mod process;
 pub mod route;
 pub mod sqs;
+pub mod state;
 pub mod sts;
 pub mod witness;
 pub mod xml;

@@ -4,7 +4,8 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     io::{self, ErrorKind},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,10 +21,11 @@ use crate::{
     faults::Faults,
     front::Front,
     http_api::HttpApis,
-    lambda::{Lambda, LambdaParts},
+    lambda::{CODE_PREFIX, Lambda, LambdaParts},
     listener,
     logs::Logs,
     sqs::Sqs,
+    state::{Files, Keeper, Unusable},
     witness::Witness,
 };
 
@@ -48,6 +50,8 @@ pub struct Options {
     pub function_command: Vec<OsString>,
     /// Unpacked zips live under it.
     pub work_dir: PathBuf,
+    /// Queues, functions and tables are kept here for the next run; without it they end with this one.
+    pub state_dir: Option<PathBuf>,
     /// Name and text of each template to deploy.
     pub templates: Vec<(String, String)>,
     /// Offers what AWS does not have, for tests: see [`crate::admin`].
@@ -65,6 +69,8 @@ pub struct Local {
     /// What the templates ask for and the emulator does not enforce, in words for a person.
     pub notes: Vec<String>,
     lambda: Lambda,
+    dynamo: Dynamo,
+    keeper: Option<Arc<Keeper>>,
     server: JoinHandle<()>,
     stop: DropGuard,
 }
@@ -103,6 +109,9 @@ pub enum StartError {
     /// No `DynamoDB`.
     #[error(transparent)]
     Dynamo(#[from] dynamodb::StartError),
+    /// What an earlier run left cannot be used.
+    #[error(transparent)]
+    State(#[from] Unusable),
     /// A template is not right.
     #[error("stack {stack}: {error}")]
     Deploy {
@@ -137,7 +146,11 @@ impl Local {
             Witness::default()
         };
         let clock = Clock::default();
-        let dynamo = Dynamo::start(clock.clone()).await?;
+        forget_programs(&options.work_dir);
+        let files = options.state_dir.as_deref().map(Files::within);
+        let files = files.transpose()?;
+        let tables = files.as_ref().map(Files::tables);
+        let dynamo = Dynamo::start(clock.clone(), tables.as_deref()).await?;
         let metrics = Metrics::new(clock.clone());
         let logs = Logs::new(clock.clone());
         let sqs = Sqs::new(
@@ -157,10 +170,21 @@ impl Local {
             exec_command: options.exec_command,
             function_command: options.function_command,
             work_dir: options.work_dir,
+            zips: files.as_ref().map(Files::zips),
         });
         let http_apis = HttpApis::new(clock.clone(), lambda.clone());
+        let keeper = match files {
+            Some(files) => Some(restored(files, &sqs, &lambda).await?),
+            None => None,
+        };
 
         let stop = CancellationToken::new();
+        if let Some(keeper) = &keeper {
+            tokio::spawn(
+                stop.clone()
+                    .run_until_cancelled_owned(keeper.clone().keep()),
+            );
+        }
         tokio::spawn(
             stop.clone()
                 .run_until_cancelled_owned(sample(clock.clone(), sqs.clone())),
@@ -184,6 +208,8 @@ impl Local {
             apis: BTreeMap::new(),
             notes: Vec::new(),
             lambda: lambda.clone(),
+            dynamo: dynamo.clone(),
+            keeper,
             server: tokio::spawn(listener::run(listener, front, stop.clone())),
             stop: stop.drop_guard(),
             endpoint_url,
@@ -226,7 +252,7 @@ impl Local {
         Ok(())
     }
 
-    /// Kills all function processes, ends pollers, long polls and the listener.
+    /// Kills all function processes, keeps the state, ends pollers, long polls and the listener.
     pub async fn stop(self) {
         self.lambda.stop().await;
         drop(self.stop);
@@ -235,6 +261,44 @@ impl Local {
             .is_err()
         {
             tracing::warn!("some connections did not end in time");
+        }
+        if let Some(keeper) = self.keeper {
+            let written = tokio::task::spawn_blocking(move || keeper.write_or_tell()).await;
+            if let Err(error) = written {
+                tracing::error!(%error, "the state was not written");
+            }
+        }
+        self.dynamo.stop(STOP_WITHIN).await;
+    }
+}
+
+/// Puts the state of an earlier run in place. Reading and unpacking block, so they have a thread of their own.
+async fn restored(files: Files, sqs: &Sqs, lambda: &Lambda) -> Result<Arc<Keeper>, StartError> {
+    let directory = files.clone();
+    let (queues, functions) = (sqs.clone(), lambda.clone());
+    let restored =
+        tokio::task::spawn_blocking(move || Keeper::restore(files, queues, functions)).await;
+    match restored {
+        Ok(Ok(keeper)) => Ok(Arc::new(keeper)),
+        Ok(Err(unusable)) => {
+            lambda.stop().await;
+            Err(unusable.into())
+        }
+        Err(panic) => {
+            lambda.stop().await;
+            Err(Unusable::new(&directory.tables(), panic.to_string()).into())
+        }
+    }
+}
+
+/// Removes unpacked zips that a run which was killed has left.
+fn forget_programs(work_dir: &Path) {
+    for entry in std::fs::read_dir(work_dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with(CODE_PREFIX)
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(%error, "cannot remove {}", entry.path().display());
         }
     }
 }

@@ -17,7 +17,6 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use patterns_local::{Local, Options};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use uuid::Uuid;
 
 use daemon::Daemon;
 use end::End;
@@ -148,7 +147,7 @@ async fn start_daemon(
         place: place.path(),
         endpoint_url: &local.endpoint_url,
         apis: &local.apis,
-        instance: Uuid::new_v4(),
+        instance: place.instance()?,
         log: with_dashboard.then(|| place.log_file("patterns-daemon")),
     })
     .await
@@ -220,6 +219,7 @@ fn options(flags: &Flags, program: &Path, place: &Place) -> Options {
         exec_command: itself("exec"),
         function_command: itself("function"),
         work_dir: place.path().join("functions"),
+        state_dir: place.state_dir(),
         templates: TEMPLATES
             .map(|(stack, text)| (stack.to_owned(), text.to_owned()))
             .to_vec(),

@@ -7,6 +7,7 @@
 mod attributes;
 mod digest;
 mod direct;
+mod kept;
 mod life;
 mod message;
 mod moves;

@@ -33,6 +33,7 @@ fn endpoint() -> &'static str {
                     exec_command: vec![exe.into(), "exec".into()],
                     function_command: vec![exe.into(), "function".into()],
                     work_dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
+                    state_dir: None,
                     templates: Vec::new(),
                     admin: false,
                 })

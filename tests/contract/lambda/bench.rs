@@ -66,6 +66,30 @@ impl Bench {
         Some((bench, clock))
     }
 
+    /// One that keeps its state. None where the cases run elsewhere.
+    pub async fn keeping() -> Option<Self> {
+        if cloud::leaves_out("it restarts the emulator") {
+            return None;
+        }
+        Some(Self::kept(tempfile::tempdir().unwrap()).await)
+    }
+
+    /// Ends the emulator, and starts the next one with what it kept.
+    pub async fn restart(self) -> Self {
+        self.local.unwrap().stop().await;
+        Self::kept(self.dir).await
+    }
+
+    async fn kept(dir: TempDir) -> Self {
+        let local = Local::start(Options {
+            state_dir: Some(dir.path().join("state")),
+            ..cloud::options(50, dir.path().join("functions"))
+        })
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+        Self::of(Cloud::ours(&local.endpoint_url), Some(local), dir)
+    }
+
     fn of(cloud: Cloud, local: Option<Local>, dir: TempDir) -> Self {
         Self {
             lambda: aws_sdk_lambda::Client::new(&cloud.config),

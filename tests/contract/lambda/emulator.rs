@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use super::bench::wait_until;
+use super::cloud::Cloud;
 
 pub struct Emulator {
     process: Child,
@@ -15,8 +16,18 @@ pub struct Emulator {
 
 impl Emulator {
     pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// One that keeps its state in `directory`.
+    pub fn keeping_in(directory: &Path) -> Self {
+        Self::with(&["--state-dir", directory.to_str().unwrap()])
+    }
+
+    fn with(arguments: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_patterns-local"))
             .args(["--headless", "--no-daemon", "--port", "0"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -27,6 +38,11 @@ impl Emulator {
         let ready: Value = serde_json::from_str(&ready).unwrap();
         let url = ready["endpoint_url"].as_str().unwrap().to_owned();
         Self { process, url }
+    }
+
+    /// Clients of it.
+    pub fn cloud(&self) -> Cloud {
+        Cloud::ours(&self.url)
     }
 
     /// Creates a function that runs the shell script `bootstrap` in `folder`.

@@ -21,8 +21,11 @@ pub const MAX_ZIP_BYTES: usize = 50 * 1024 * 1024;
 /// Unpacked it may have 250 MB (same page).
 pub const MAX_UNPACKED_BYTES: u64 = 250 * 1024 * 1024;
 
+/// Folders of unpacked zips begin with it.
+pub const PREFIX: &str = "code-";
+
 /// The program of a function.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum Code {
     /// `bootstrap` in the folder of an unpacked zip.
     Zip {
@@ -36,6 +39,7 @@ pub enum Code {
     /// A program on this machine, named by the convention `S3Bucket=hot-reload`, `S3Key=<path>`.
     Path(PathBuf),
     /// A program that the host of this emulator provides under the function's `Handler`.
+    #[default]
     Handler,
 }
 
@@ -115,7 +119,7 @@ pub fn unpack(zip: &[u8], parent: &Path) -> Result<Code, AwsError> {
         )));
     }
     let folder = tempfile::Builder::new()
-        .prefix("code-")
+        .prefix(PREFIX)
         .tempdir_in(parent)
         .map_err(|error| {
             AwsError::new(

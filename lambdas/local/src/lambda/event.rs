@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::environment::{Invocation, Reply};
 use super::event_config::{DEFAULT_EVENT_AGE, DEFAULT_RETRIES};
@@ -15,6 +16,17 @@ use crate::sqs::Outgoing;
 
 /// Payload of an event (AWS Lambda developer guide, "Lambda quotas": 1 MB).
 pub(super) const MAX_EVENT_BYTES: usize = 1_048_576;
+
+/// An event that was accepted and has not ended.
+#[derive(Clone)]
+pub(super) struct Event {
+    /// Name of the function.
+    pub function: String,
+    pub invocation: Invocation,
+    pub received: Timestamp,
+    /// How often it failed already.
+    pub attempts: u32,
+}
 
 /// Where an event's end is told.
 #[derive(Default)]
@@ -36,15 +48,30 @@ impl Lambda {
     pub(crate) fn accept(&self, name: &str, invocation: Invocation) -> Result<(), AwsError> {
         self.state().function(name)?;
         self.record(name, "AsyncEventsReceived", 1.0);
-        let lambda = self.clone();
-        let name = name.to_owned();
-        self.spawn(async move { lambda.see_through(&name, &invocation).await });
+        self.begin(Event {
+            function: name.to_owned(),
+            invocation,
+            received: self.inner.parts.clock.now(),
+            attempts: 0,
+        });
         Ok(())
     }
 
+    /// Sees an event through, and remembers it until then.
+    pub(super) fn begin(&self, event: Event) {
+        let id = event.invocation.request_id.clone();
+        self.state().events.insert(id.clone(), event.clone());
+        let lambda = self.clone();
+        self.spawn(async move {
+            lambda.see_through(&event).await;
+            lambda.state().events.remove(&id);
+        });
+    }
+
     /// From the first attempt to the record of the end.
-    async fn see_through(&self, name: &str, invocation: &Invocation) {
-        let Some(end) = self.attempt(name, invocation).await else {
+    async fn see_through(&self, event: &Event) {
+        let (name, invocation) = (event.function.as_str(), &event.invocation);
+        let Some(end) = self.attempt(event).await else {
             // The function was deleted: nobody is left to say where its events end.
             self.record(name, "AsyncEventsDropped", 1.0);
             return;
@@ -78,11 +105,12 @@ impl Lambda {
     }
 
     /// Runs the function until it succeeds or its event is given up. `None` when there is no such function any more.
-    async fn attempt(&self, name: &str, invocation: &Invocation) -> Option<End> {
+    async fn attempt(&self, event: &Event) -> Option<End> {
+        let (name, invocation) = (event.function.as_str(), &event.invocation);
         let clock = &self.inner.parts.clock;
-        let received = clock.now();
+        let received = event.received;
         let age = || clock.now().duration_since(received).unsigned_abs();
-        let mut attempts = 0;
+        let mut attempts = event.attempts;
         let mut throttles = 0;
         let mut last = None;
         loop {
@@ -110,6 +138,9 @@ impl Lambda {
                     Ok(reply) => {
                         attempts += 1;
                         throttles = 0;
+                        if let Some(event) = self.state().events.get_mut(&invocation.request_id) {
+                            event.attempts = attempts;
+                        }
                         last = Some(reply);
                         retry::after_failure(attempts, age(), limits)
                     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::error::invalid_parameter;
@@ -17,7 +17,7 @@ pub const DEFAULT_RETRIES: u32 = 2;
 pub const DEFAULT_EVENT_AGE: Duration = Duration::from_hours(6);
 
 /// Settings of one function.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EventConfig {
     /// 0 to 2.
     pub retries: Option<u32>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -14,7 +15,7 @@ use crate::account;
 
 /// What `UpdateFunctionConfiguration` and `UpdateFunctionCode` change. Never altered in place: an environment belongs to the
 /// configuration it was started with, and is retired when another one takes its place.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Configuration {
     /// Name, unique in the account.
     pub name: String,
@@ -42,7 +43,8 @@ pub struct Configuration {
     pub architectures: Vec<String>,
     /// `Active` or `PassThrough`. Nothing is traced here.
     pub tracing_mode: String,
-    /// The program.
+    /// The program, which is kept across runs in a file of its own.
+    #[serde(skip)]
     pub code: Code,
     /// New with each change, so that two writers cannot overwrite each other unseen.
     pub revision_id: String,

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod deploy;
+mod restart;
 
 const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=b";
 
@@ -35,6 +36,7 @@ async fn start_with(
         exec_command: Vec::new(),
         function_command: Vec::new(),
         work_dir: directory.path().to_owned(),
+        state_dir: None,
         templates,
         admin: false,
     })

@@ -23,7 +23,12 @@ pub struct Flags {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 4566)]
     pub port: u16,
-    /// Keep the daemon's state and the logs here, instead of in a directory that is removed at the end
+    /// Keep everything here for the next run: queues with their messages, functions, tables, the daemon's state, logs.
+    ///
+    /// At each start the built-in stacks are deployed again: what is in their queues and tables stays, their settings are the
+    /// templates'. A run that is killed loses what happened to queues and functions in about the last second (longer where there
+    /// are very many messages), to tables nothing. Metrics, function logs and running message move tasks are not kept.
+    /// Without it, all is in a directory that is removed at the end.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Start AWS and the stacks only

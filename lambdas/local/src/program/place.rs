@@ -1,10 +1,12 @@
 //! Where this run keeps its files: a directory that goes away with it, or one that the user named.
 
 use std::fs::{File, TryLockError};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use uuid::Uuid;
 
 /// A directory that can be written, checked before anything is started.
 pub struct Place {
@@ -13,7 +15,7 @@ pub struct Place {
     _temporary: Option<tempfile::TempDir>,
     /// Keeps a second run out of a directory that the user named: it would write its own address into our daemon's
     /// configuration.
-    _lock: Option<File>,
+    lock: Option<File>,
 }
 
 impl Place {
@@ -27,7 +29,7 @@ impl Place {
             return Ok(Self {
                 path: temporary.path().to_path_buf(),
                 _temporary: Some(temporary),
-                _lock: None,
+                lock: None,
             });
         };
         let unusable = || {
@@ -56,8 +58,31 @@ impl Place {
         Ok(Self {
             path,
             _temporary: None,
-            _lock: Some(lock),
+            lock: Some(lock),
         })
+    }
+
+    /// Names the world that lives here: the same in every run in a directory that the user named, otherwise a new one.
+    pub fn instance(&self) -> Result<Uuid> {
+        let file = self.path.join("instance");
+        let cannot = || format!("cannot tell which world this is, by {}", file.display());
+        match std::fs::read_to_string(&file) {
+            Ok(text) => Uuid::parse_str(text.trim()).with_context(cannot),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let instance = Uuid::new_v4();
+                let mut new = tempfile::NamedTempFile::new_in(&self.path).with_context(cannot)?;
+                write!(new, "{instance}").with_context(cannot)?;
+                new.as_file().sync_all().with_context(cannot)?;
+                new.persist(&file).with_context(cannot)?;
+                Ok(instance)
+            }
+            Err(error) => Err(error).with_context(cannot),
+        }
+    }
+
+    /// Where the emulator keeps its state: nowhere in a directory that goes away.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        self.lock.is_some().then(|| self.path.join("aws"))
     }
 
     /// The directory, absolute.

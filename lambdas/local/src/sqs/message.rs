@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 /// One user-defined attribute of a message, as SQS's `MessageAttributeValue`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageAttribute {
     /// `String`, `Number` or `Binary`, optionally with a custom suffix (`Number.int`).
     pub data_type: String,

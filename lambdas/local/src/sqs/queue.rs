@@ -3,6 +3,7 @@
 
 mod arrive;
 mod groups;
+mod kept;
 mod places;
 mod receive;
 mod recent;
@@ -12,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+pub(super) use self::kept::{Deduplicated, Kept, Message, Shape};
 pub(super) use self::receive::{OverLimit, Taken};
 use self::{
     places::{Place, Places},
@@ -26,7 +28,7 @@ use super::{
 /// A message may stay in flight this long in total, however often its timeout is changed ("`ChangeMessageVisibility`").
 const MAX_VISIBILITY_MS: i64 = 12 * 60 * 60 * 1000;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     content: Arc<Content>,
     place: Place,
@@ -91,6 +93,8 @@ pub(super) struct Queue {
     attempts: Recent<String, Vec<(Ticket, i64)>>,
     next_sequence: u64,
     next_receive: u64,
+    /// Grows with each change of what is kept across runs.
+    changes: u64,
     life: Life,
 }
 
@@ -106,6 +110,7 @@ impl Queue {
             attempts: Recent::new(),
             next_sequence: 0,
             next_receive: 0,
+            changes: 0,
             settings,
         }
     }
@@ -117,6 +122,7 @@ impl Queue {
     /// Takes new settings. In a FIFO queue another delay holds for the messages that are there too ("Amazon SQS delay queues").
     pub fn configure(&mut self, now: i64, settings: Settings) {
         self.advance(now);
+        self.changes += 1;
         let delay = i64::from(settings.delay_seconds) * 1000;
         let retroactive =
             settings.fifo.is_some() && settings.delay_seconds != self.settings.delay_seconds;
@@ -208,6 +214,7 @@ impl Queue {
 
     /// Forgets every message, in flight ones too. Returns how many there were.
     pub fn purge(&mut self, now: i64) -> usize {
+        self.changes += 1;
         let count = self.messages.len();
         for held in self.messages.values() {
             let id = &held.content.message_id;
@@ -240,6 +247,7 @@ impl Queue {
     }
 
     fn hold(&mut self, held: Held) {
+        self.changes += 1;
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         self.by_age.insert((held.content.sent_at, sequence));
@@ -250,6 +258,7 @@ impl Queue {
     }
 
     fn put(&mut self, sequence: u64, place: Place) {
+        self.changes += 1;
         if let Some(held) = self.messages.get_mut(&sequence) {
             let old = std::mem::replace(&mut held.place, place);
             let group = held.content.group_id.as_ref();
@@ -260,6 +269,7 @@ impl Queue {
 
     fn remove(&mut self, sequence: u64) -> Option<Held> {
         let held = self.messages.remove(&sequence)?;
+        self.changes += 1;
         self.places
             .leave(sequence, held.place, held.content.group_id.as_ref());
         self.by_age.remove(&(held.content.sent_at, sequence));

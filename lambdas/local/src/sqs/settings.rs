@@ -5,6 +5,7 @@ mod redrive;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(super) use self::redrive::RedriveAllow;
@@ -12,7 +13,7 @@ use self::{fifo::Fifo, redrive::Redrive};
 use super::refusal::{invalid_attribute_name, invalid_attribute_value};
 use crate::error::AwsError;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Settings {
     pub visibility_seconds: u32,
     pub retention_seconds: u32,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::account;
@@ -15,7 +15,7 @@ use crate::lambda::{is_fifo, name};
 const DEFAULT_BATCH_SIZE: u32 = 10;
 
 /// What a mapping does. Replaced as a whole when it changes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Name of the function.
     pub function: String,
@@ -29,7 +29,8 @@ pub struct Settings {
     pub partial_failures: bool,
     /// Most batches at the same time.
     pub maximum_concurrency: Option<u32>,
-    /// Messages that do not match are deleted unseen.
+    /// Messages that do not match are deleted unseen. Kept across runs as the text they were read from.
+    #[serde(skip)]
     pub filters: Filters,
     /// It takes messages.
     pub enabled: bool,
@@ -40,7 +41,7 @@ pub struct Settings {
 }
 
 /// `StateTransitionReason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChangedBy {
     /// A call of the API.
     User,

@@ -1,6 +1,7 @@
 //! `CreateFunction` and all that reads or changes a function.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use axum::http::StatusCode;
 use base64::Engine as _;
@@ -14,7 +15,7 @@ use crate::lambda::code::{self, Code};
 use crate::lambda::configure::{self, Changes};
 use crate::lambda::error::{conflict, function_not_found, invalid_parameter};
 use crate::lambda::function::Function;
-use crate::lambda::{Lambda, name};
+use crate::lambda::{Lambda, kept, name};
 
 /// `ListFunctions` answers so many at once unless asked for fewer (AWS Lambda API reference).
 const LIST_PAGE: usize = 50;
@@ -222,7 +223,8 @@ impl Lambda {
                     invalid_parameter(format!("ZipFile is not base64: {error}"))
                 })?;
                 let parent = self.inner.parts.work_dir.clone();
-                tokio::task::spawn_blocking(move || code::unpack(&zip, &parent))
+                let zips = self.inner.parts.zips.clone();
+                tokio::task::spawn_blocking(move || load_zip(&zip, &parent, zips.as_deref()))
                     .await
                     .map_err(|error| AwsError::new(500, "ServiceException", error.to_string()))?
             }
@@ -236,4 +238,16 @@ impl Lambda {
             )),
         }
     }
+}
+
+/// Unpacks a zip, and keeps it for a later run.
+fn load_zip(zip: &[u8], parent: &Path, zips: Option<&Path>) -> Result<Code, AwsError> {
+    let code = code::unpack(zip, parent)?;
+    if let (Some(zips), Code::Zip { digest, .. }) = (zips, &code) {
+        kept::keep_zip(zips, zip, digest).map_err(|error| {
+            let text = format!("cannot keep the zip in {}: {error}", zips.display());
+            AwsError::new(500, "ServiceException", text)
+        })?;
+    }
+    Ok(code)
 }

@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::groups::Groups;
 
 /// Where a message is, with the key of its place in that set (epoch milliseconds).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Place {
     Visible { since: i64 },
     Delayed { until: i64 },

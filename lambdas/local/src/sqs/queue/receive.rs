@@ -12,7 +12,7 @@ use crate::sqs::{
 pub(super) const MAX_IN_FLIGHT: usize = 120_000;
 
 /// After this many receives a message no longer counts for `ApproximateAgeOfOldestMessage` ("Available CloudWatch metrics for Amazon SQS").
-const RECEIVES_BEFORE_AGE_SKIPS: u32 = 3;
+pub(super) const RECEIVES_BEFORE_AGE_SKIPS: u32 = 3;
 
 /// What a receive takes out of the visible messages.
 #[derive(Debug, Default)]
@@ -118,6 +118,7 @@ impl Queue {
     }
 
     fn count_receive(&mut self, now: i64, sequence: u64) -> Option<Delivery> {
+        self.changes += 1;
         let held = self.messages.get_mut(&sequence)?;
         self.next_receive += 1;
         held.last_receive = self.next_receive;

@@ -40,6 +40,14 @@ impl<K: Clone + Eq + Hash, V> Recent<K, V> {
         self.values.insert(key, (now, value));
     }
 
+    /// All values with the times they were put in, in that order.
+    pub fn all(&self) -> impl Iterator<Item = (i64, &K, &V)> {
+        self.order.iter().filter_map(|(at, key)| {
+            let (latest, value) = self.values.get(key)?;
+            (latest == at).then_some((*at, key, value))
+        })
+    }
+
     fn forget(&mut self, now: i64) {
         while let Some((at, key)) = self.order.pop_front_if(|(at, _)| *at + WINDOW_MS <= now) {
             if self

@@ -1,10 +1,12 @@
 //! What makes a queue a FIFO queue ("Amazon SQS API Reference: `CreateQueue`", attributes of FIFO queues).
 
+use serde::{Deserialize, Serialize};
+
 use super::super::refusal::invalid_attribute_value;
 use crate::error::AwsError;
 
 /// Attributes that only FIFO queues have. Throughput is not limited here, so its limit is only kept and shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) struct Fifo {
     /// The SHA-256 of the body stands in for a deduplication id.
     pub content_based: bool,

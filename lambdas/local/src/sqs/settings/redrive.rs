@@ -1,6 +1,7 @@
 //! Where dead letters go, and which queues may send theirs here ("Amazon SQS API Reference: `CreateQueue`", attributes of
 //! dead-letter queues).
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::super::refusal::invalid_attribute_value;
@@ -10,7 +11,7 @@ use crate::error::AwsError;
 const MAX_SOURCES: usize = 10;
 
 /// When the redrive policy moves a message away, and to where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) struct Redrive {
     pub target_arn: String,
     pub max_receive_count: u32,
@@ -57,7 +58,7 @@ impl Redrive {
 }
 
 /// Which queues may name this one as their dead-letter queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) enum RedriveAllow {
     All,
     Nobody,
