@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use self::answer::{OTHER, cbor, failure, protocol, reply};
+use self::answer::{OTHER, answered, cbor, failure, protocol, reply};
 use crate::{
     admin::Admin,
     cloudwatch::Metrics,
@@ -129,14 +129,10 @@ impl Front {
             request_id,
         } = call;
         match route {
-            Route::Sqs(operation) => match parsed(&body) {
-                Ok(input) => reply(
-                    protocol,
-                    self.sqs.handle(operation, input).await,
-                    request_id,
-                ),
-                Err(error) => failure(protocol, &error, request_id),
-            },
+            Route::Sqs(operation) => {
+                let answer = self.sqs.handle(operation, &body).await;
+                answered(protocol, answer, request_id)
+            }
             Route::Logs(operation) => {
                 let answer = parsed(&body).and_then(|input| self.logs.handle(operation, input));
                 reply(protocol, answer, request_id)

@@ -11,6 +11,9 @@ use rustix::process::Signal;
 
 mod program;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let Some(word) = args

@@ -47,11 +47,21 @@ pub(super) fn reply(
     answer: Result<Value, AwsError>,
     request_id: &str,
 ) -> Response {
+    let answer = answer.map(|answer| answer.to_string().into());
+    answered(protocol, answer, request_id)
+}
+
+/// As [`reply`], for an answer that is JSON text already.
+pub(super) fn answered(
+    protocol: Protocol,
+    answer: Result<Vec<u8>, AwsError>,
+    request_id: &str,
+) -> Response {
     match (answer, protocol) {
         (Ok(answer), Protocol::Json(content_type, _)) => {
-            respond(StatusCode::OK, content_type, answer.to_string())
+            respond(StatusCode::OK, content_type, answer)
         }
-        (Ok(answer), _) => respond(StatusCode::OK, "application/json", answer.to_string()),
+        (Ok(answer), _) => respond(StatusCode::OK, "application/json", answer),
         (Err(error), _) => failure(protocol, &error, request_id),
     }
 }

@@ -147,7 +147,7 @@ mod tests {
             receipt_handle: format!("handle-{id}"),
             body: "{}".to_owned(),
             md5_of_body: "md5".to_owned(),
-            attributes: BTreeMap::from([("ApproximateReceiveCount".to_owned(), "1".to_owned())]),
+            attributes: BTreeMap::from([("ApproximateReceiveCount", "1".to_owned())]),
             message_attributes: BTreeMap::from([("b".to_owned(), bytes), ("s".to_owned(), text)]),
         }
     }

@@ -135,7 +135,7 @@ mod tests {
             receipt_handle: "h".to_owned(),
             body: body.to_owned(),
             md5_of_body: "md5".to_owned(),
-            attributes: BTreeMap::from([("SenderId".to_owned(), "s".to_owned())]),
+            attributes: BTreeMap::from([("SenderId", "s".to_owned())]),
             message_attributes: BTreeMap::new(),
         }
     }

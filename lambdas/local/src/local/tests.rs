@@ -97,7 +97,7 @@ async fn a_taken_port_says_what_to_do() {
         )
     );
     local.stop().await;
-    let refused = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+    let refused = tokio::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port))
         .await
         .unwrap_err();
     assert_eq!(

@@ -64,10 +64,16 @@ impl Sqs {
     /// returned.
     pub fn delete(&self, queue_arn: &str, receipt_handles: &[String]) -> Result<(), AwsError> {
         let name = known(queue_arn)?;
-        receipt_handles
+        let outcomes = receipt_handles
             .iter()
-            .map(|handle| self.delete_from(name, handle))
-            .fold(Ok(()), Result::and)
+            .map(|handle| self.delete_from(name, handle));
+        let (mut deletes, mut outcome) = (0, Ok(()));
+        for deleted in outcomes {
+            deletes += usize::from(deleted.is_ok());
+            outcome = outcome.and(deleted);
+        }
+        self.count_deletes(name, deletes);
+        outcome
     }
 
     /// Makes received messages visible again at once.

@@ -123,6 +123,7 @@ impl Sqs {
             let text = text.map_err(|error| error.to_string())?;
             let wrong = |error: serde_json::Error| format!("line {number}: {error}");
             let line: Line = serde_json::from_str(&text).map_err(wrong)?;
+            let no_id = |error: uuid::Error| format!("line {number}: {error}");
             let stray = || format!("line {number} belongs to no queue");
             match line {
                 Line::Queues { version, .. } if version != VERSION => {
@@ -135,11 +136,11 @@ impl Sqs {
                 }
                 Line::Deduplicated(known) => {
                     let (_, hosted) = current.as_mut().ok_or_else(stray)?;
-                    hosted.queue.know_again(*known);
+                    hosted.queue.know_again(*known).map_err(no_id)?;
                 }
                 Line::Message(message) => {
                     let (_, hosted) = current.as_mut().ok_or_else(stray)?;
-                    hosted.queue.put_back(*message);
+                    hosted.queue.put_back(*message).map_err(no_id)?;
                 }
                 Line::End => ended = true,
             }

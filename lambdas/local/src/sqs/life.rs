@@ -1,6 +1,7 @@
 //! What a queue tells the witness of its messages.
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{digest, message::Content};
 use crate::witness::Witness;
@@ -15,7 +16,7 @@ pub(super) struct Life {
 #[derive(Serialize)]
 struct Line<'a> {
     queue: &'a str,
-    message_id: &'a str,
+    message_id: String,
     #[serde(flatten)]
     event: Event<'a>,
 }
@@ -26,7 +27,7 @@ pub(super) enum Event<'a> {
     /// With the sums by which an alteration shows.
     Sent {
         /// Hexadecimal MD5 of the body.
-        body: &'a str,
+        body: String,
         /// Hexadecimal MD5 of the attributes, as SQS makes it.
         attributes: Option<String>,
         trace_header: Option<&'a str>,
@@ -44,7 +45,7 @@ pub(super) enum Event<'a> {
     Moved {
         to: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
-        new_message_id: Option<&'a str>,
+        new_message_id: Option<String>,
     },
     Expired,
     /// Also when the queue itself was deleted.
@@ -59,13 +60,16 @@ impl Life {
         }
     }
 
-    pub fn tell(&self, now: i64, message_id: &str, event: Event<'_>) {
+    pub fn tell(&self, now: i64, message_id: Uuid, event: Event<'_>) {
+        if !self.witness.is_kept() {
+            return;
+        }
         let queue = &self.queue;
         self.witness.tell(
             now,
             &Line {
                 queue,
-                message_id,
+                message_id: message_id.to_string(),
                 event,
             },
         );
@@ -76,12 +80,12 @@ impl Life {
             return;
         }
         let event = Event::Sent {
-            body: &content.md5_of_body,
+            body: digest::of_body(&content.body),
             attributes: digest::of_attributes(&content.attributes),
             trace_header: content.trace_header.as_deref(),
             group: content.group_id.as_deref(),
             sequence,
         };
-        self.tell(now, &content.message_id, event);
+        self.tell(now, content.message_id, event);
     }
 }

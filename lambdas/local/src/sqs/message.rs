@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// One user-defined attribute of a message, as SQS's `MessageAttributeValue`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,23 +62,23 @@ pub struct Received {
     /// Hexadecimal MD5 of the body.
     pub md5_of_body: String,
     /// All system attributes, such as `ApproximateReceiveCount`.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: BTreeMap<&'static str, String>,
     /// All user-defined attributes.
     pub message_attributes: BTreeMap<String, MessageAttribute>,
 }
 
-/// The part of a message that never changes. Shared, so that a receive does not copy bodies under the lock.
+/// The part of a message that never changes. Shared, so that a receive does not copy bodies under the lock; and small, because a
+/// queue may hold millions: what can be computed again is not kept.
 #[derive(Clone, Debug)]
 pub(super) struct Content {
-    pub message_id: String,
-    pub body: String,
-    pub md5_of_body: String,
+    pub message_id: Uuid,
+    pub body: Box<str>,
     pub attributes: BTreeMap<String, MessageAttribute>,
-    pub trace_header: Option<String>,
+    pub trace_header: Option<Box<str>>,
     /// Always present in FIFO queues; in standard ones the tenant that a message belongs to, if its sender named one.
     pub group_id: Option<Arc<str>>,
     /// Present in FIFO queues, and only there.
-    pub deduplication_id: Option<String>,
+    pub deduplication_id: Option<Box<str>>,
     /// Epoch milliseconds of the original send; the move into a standard dead-letter queue keeps it.
     pub sent_at: i64,
 }
@@ -92,8 +93,13 @@ impl Content {
 /// What a sender is told. For a duplicate in a FIFO queue it is what the first message's sender was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Accepted {
-    pub message_id: String,
+    pub message_id: Uuid,
     pub sequence_number: Option<String>,
+}
+
+/// A new message id. It must be unique and nothing more, and the random numbers that nobody can guess cost a system call each.
+pub(super) fn new_id() -> Uuid {
+    uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid()
 }
 
 /// How AWS writes the place of a message in a FIFO queue: 20 digits, increasing and not consecutive ("FIFO queue key terms").
@@ -112,7 +118,7 @@ pub(super) struct Delivery {
     /// Epoch milliseconds.
     pub first_received: i64,
     /// The queue whose redrive policy moved the message here.
-    pub dead_letter_source: Option<String>,
+    pub dead_letter_source: Option<Arc<str>>,
 }
 
 /// A message that its redrive policy took out of the queue, on its way to the dead-letter queue.

@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub(super) use self::task::{Status, Task};
 use super::{
     Hosted, Queues, Sqs,
-    message::Content,
+    message::{self, Content},
     name_in_arn,
     queues::feeds,
     refusal::{self, invalid_value},
@@ -216,9 +216,9 @@ fn move_one(
     if let Some(task) = hosted.moves.iter_mut().find(|task| task.handle == handle) {
         task.moved += 1;
     }
-    let new_id = Uuid::new_v4().to_string();
-    let old_id = &dead.content.message_id;
-    hosted.queue.moved(now, old_id, &target, Some(&new_id));
+    let new_id = message::new_id();
+    let old_id = dead.content.message_id;
+    hosted.queue.moved(now, old_id, &target, Some(new_id));
     let bytes = dead.content.size();
     if let Some(hosted) = queues.hosted.get_mut(&target) {
         let content = Content {

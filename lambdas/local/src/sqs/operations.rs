@@ -2,37 +2,36 @@
 
 use std::collections::HashSet;
 
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Sqs, refusal};
 use crate::{account::ACCOUNT_ID, error::AwsError};
 
 impl Sqs {
-    /// Carries out one operation of the AWS JSON 1.0 protocol.
-    pub async fn handle(&self, operation: &str, input: Value) -> Result<Value, AwsError> {
+    /// Carries out one operation of the AWS JSON 1.0 protocol, from the request's body to the answer's.
+    pub async fn handle(&self, operation: &str, input: &[u8]) -> Result<Vec<u8>, AwsError> {
         match operation {
-            "CreateQueue" => self.create(parsed(input)?),
-            "GetQueueUrl" => self.get_url(&parsed(input)?),
-            "ListQueues" => self.list(&parsed(input)?),
-            "DeleteQueue" => self.delete_queue(&parsed(input)?),
-            "PurgeQueue" => self.purge(&parsed(input)?),
-            "ListDeadLetterSourceQueues" => self.list_sources(&parsed(input)?),
-            "GetQueueAttributes" => self.get_attributes(parsed(input)?),
-            "SetQueueAttributes" => self.set_attributes(parsed(input)?),
-            "TagQueue" => self.tag(parsed(input)?),
-            "UntagQueue" => self.untag(&parsed(input)?),
-            "ListQueueTags" => self.list_tags(&parsed(input)?),
-            "SendMessage" => self.send_one(parsed(input)?),
-            "SendMessageBatch" => self.send_batch(parsed(input)?),
-            "ReceiveMessage" => self.receive_messages(parsed(input)?).await,
-            "DeleteMessage" => self.delete_one(&parsed(input)?),
-            "DeleteMessageBatch" => self.delete_batch(parsed(input)?),
-            "ChangeMessageVisibility" => self.change_one(&parsed(input)?),
-            "ChangeMessageVisibilityBatch" => self.change_batch(parsed(input)?),
-            "StartMessageMoveTask" => self.start_move(parsed(input)?),
-            "ListMessageMoveTasks" => self.list_moves(&parsed(input)?),
-            "CancelMessageMoveTask" => self.cancel_move(&parsed(input)?),
+            "CreateQueue" => written(self.create(parsed(input)?)),
+            "GetQueueUrl" => written(self.get_url(&parsed(input)?)),
+            "ListQueues" => written(self.list(&parsed(input)?)),
+            "DeleteQueue" => written(self.delete_queue(&parsed(input)?)),
+            "PurgeQueue" => written(self.purge(&parsed(input)?)),
+            "ListDeadLetterSourceQueues" => written(self.list_sources(&parsed(input)?)),
+            "GetQueueAttributes" => written(self.get_attributes(parsed(input)?)),
+            "SetQueueAttributes" => written(self.set_attributes(parsed(input)?)),
+            "TagQueue" => written(self.tag(parsed(input)?)),
+            "UntagQueue" => written(self.untag(&parsed(input)?)),
+            "ListQueueTags" => written(self.list_tags(&parsed(input)?)),
+            "SendMessage" => written(self.send_one(parsed(input)?)),
+            "SendMessageBatch" => written(self.send_batch(parsed(input)?)),
+            "ReceiveMessage" => written(self.receive_messages(parsed(input)?).await),
+            "DeleteMessage" => written(self.delete_one(&parsed(input)?)),
+            "DeleteMessageBatch" => written(self.delete_batch(parsed(input)?)),
+            "ChangeMessageVisibility" => written(self.change_one(&parsed(input)?)),
+            "ChangeMessageVisibilityBatch" => written(self.change_batch(parsed(input)?)),
+            "StartMessageMoveTask" => written(self.start_move(parsed(input)?)),
+            "ListMessageMoveTasks" => written(self.list_moves(&parsed(input)?)),
+            "CancelMessageMoveTask" => written(self.cancel_move(&parsed(input)?)),
             _ => Err(AwsError::new(
                 400,
                 "UnknownOperationException",
@@ -43,10 +42,22 @@ impl Sqs {
     }
 }
 
-fn parsed<T: DeserializeOwned>(input: Value) -> Result<T, AwsError> {
-    serde_json::from_value(input)
-        .map_err(|error| AwsError::new(400, "SerializationException", error.to_string()))
+fn parsed<T: DeserializeOwned>(input: &[u8]) -> Result<T, AwsError> {
+    let input = if input.is_empty() { b"{}" } else { input };
+    serde_json::from_slice(input).map_err(|error| {
+        let message = format!("The body is not what the operation takes: {error}");
+        AwsError::new(400, "SerializationException", message)
+    })
 }
+
+fn written(outcome: Result<impl Serialize, AwsError>) -> Result<Vec<u8>, AwsError> {
+    serde_json::to_vec(&outcome?)
+        .map_err(|error| AwsError::new(500, "InternalFailure", error.to_string()))
+}
+
+/// The answer, or the part of one, that says nothing but that it was done.
+#[derive(Serialize)]
+pub(super) struct Done {}
 
 /// The queue's name in a queue URL. The host is not looked at: a client may know this emulator by several names.
 pub(super) fn queue_name(url: Option<&str>) -> Result<&str, AwsError> {
@@ -114,29 +125,58 @@ pub(super) fn check_batch<E: Entry>(entries: &[E]) -> Result<(), AwsError> {
     Ok(())
 }
 
+/// What became of the entries of a batch.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Outcomes<T> {
+    successful: Vec<Success<T>>,
+    failed: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+struct Success<T> {
+    #[serde(rename = "Id")]
+    id: String,
+    #[serde(flatten)]
+    result: T,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Failure {
+    id: String,
+    sender_fault: bool,
+    code: &'static str,
+    message: String,
+}
+
+impl<T> Outcomes<T> {
+    /// How many entries succeeded.
+    pub fn successful(&self) -> usize {
+        self.successful.len()
+    }
+}
+
 /// Carries out each entry and sorts the answers; the request as a whole succeeds although entries fail.
-pub(super) fn each<E: Entry>(
+pub(super) fn each<E: Entry, T>(
     entries: Vec<E>,
-    mut carry_out: impl FnMut(E) -> Result<Value, AwsError>,
-) -> Value {
-    let mut successful = Vec::new();
-    let mut failed = Vec::new();
+    mut carry_out: impl FnMut(E) -> Result<T, AwsError>,
+) -> Outcomes<T> {
+    let mut outcomes = Outcomes {
+        successful: Vec::with_capacity(entries.len()),
+        failed: Vec::new(),
+    };
     for entry in entries {
         let id = entry.id().to_owned();
         match carry_out(entry) {
-            Ok(mut result) => {
-                if let Some(fields) = result.as_object_mut() {
-                    fields.insert("Id".to_owned(), id.into());
-                }
-                successful.push(result);
-            }
-            Err(error) => failed.push(json!({
-                "Id": id,
-                "SenderFault": error.status < 500,
-                "Code": error.query_code.unwrap_or(error.code),
-                "Message": error.message,
-            })),
+            Ok(result) => outcomes.successful.push(Success { id, result }),
+            Err(error) => outcomes.failed.push(Failure {
+                id,
+                sender_fault: error.status < 500,
+                code: error.query_code.unwrap_or(error.code),
+                message: error.message,
+            }),
         }
     }
-    json!({ "Successful": successful, "Failed": failed })
+    outcomes
 }

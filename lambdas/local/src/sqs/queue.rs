@@ -13,6 +13,8 @@ use std::{
     sync::Arc,
 };
 
+use uuid::Uuid;
+
 pub(super) use self::kept::{Deduplicated, Kept, Message, Shape};
 pub(super) use self::receive::{OverLimit, Taken};
 use self::{
@@ -39,10 +41,15 @@ struct Held {
     receives_here: u32,
     first_received: Option<i64>,
     last_receive: u64,
-    dead_letter_source: Option<String>,
+    dead_letter_source: Option<Arc<str>>,
 }
 
 impl Held {
+    /// A redrive policy moved it here, and its retention goes on from the original send.
+    fn is_sent_earlier(&self) -> bool {
+        self.content.sent_at < self.arrived_at
+    }
+
     fn delivery(&self, sequence: u64, now: i64) -> Delivery {
         Delivery {
             content: Arc::clone(&self.content),
@@ -81,14 +88,15 @@ pub(super) enum NotChanged {
 #[derive(Debug)]
 pub(super) struct Queue {
     settings: Settings,
-    messages: BTreeMap<u64, Held>,
+    /// By sequence, which is the order of arrival. Boxed, because the nodes of a tree that only grows at its end are half empty.
+    messages: BTreeMap<u64, Box<Held>>,
     places: Places,
-    /// (sent at, sequence): what expires next.
-    by_age: BTreeSet<(i64, u64)>,
+    /// (sent at, sequence) of the messages that were sent before they arrived here.
+    sent_earlier: BTreeSet<(i64, u64)>,
     /// Messages in order of arrival that were received fewer than three times.
     young: BTreeSet<u64>,
     /// FIFO: what was accepted under a deduplication id, by it and, if the scope is the group, the group.
-    accepted: Recent<(Option<Arc<str>>, String), Accepted>,
+    accepted: Recent<(Option<Arc<str>>, Box<str>), Accepted>,
     /// FIFO: what a receive request attempt got, each with the end of its visibility timeout.
     attempts: Recent<String, Vec<(Ticket, i64)>>,
     next_sequence: u64,
@@ -104,7 +112,7 @@ impl Queue {
             life,
             messages: BTreeMap::new(),
             places: Places::new(settings.fifo.is_some()),
-            by_age: BTreeSet::new(),
+            sent_earlier: BTreeSet::new(),
             young: BTreeSet::new(),
             accepted: Recent::new(),
             attempts: Recent::new(),
@@ -149,11 +157,11 @@ impl Queue {
         }
         let mut expired = 0;
         let retention = i64::from(self.settings.retention_seconds) * 1000;
-        while let Some(&(sent_at, sequence)) = self.by_age.first()
+        while let Some((sent_at, sequence)) = self.oldest()
             && sent_at + retention <= now
         {
             if let Some(held) = self.remove(sequence) {
-                let id = &held.content.message_id;
+                let id = held.content.message_id;
                 self.life.tell(now, id, Event::Expired);
             }
             expired += 1;
@@ -169,7 +177,7 @@ impl Queue {
             .is_some_and(|held| held.last_receive == ticket.receive);
         let deleted = current.then(|| self.remove(ticket.sequence)).flatten();
         if let Some(held) = &deleted {
-            let id = &held.content.message_id;
+            let id = held.content.message_id;
             self.life.tell(now, id, Event::Deleted);
         }
         deleted.is_some()
@@ -217,12 +225,12 @@ impl Queue {
         self.changes += 1;
         let count = self.messages.len();
         for held in self.messages.values() {
-            let id = &held.content.message_id;
+            let id = held.content.message_id;
             self.life.tell(now, id, Event::Purged);
         }
         self.messages.clear();
         self.places.clear();
-        self.by_age.clear();
+        self.sent_earlier.clear();
         self.young.clear();
         count
     }
@@ -250,11 +258,13 @@ impl Queue {
         self.changes += 1;
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        self.by_age.insert((held.content.sent_at, sequence));
+        if held.is_sent_earlier() {
+            self.sent_earlier.insert((held.content.sent_at, sequence));
+        }
         self.young.insert(sequence);
         self.places
             .enter(sequence, held.place, held.content.group_id.as_ref());
-        self.messages.insert(sequence, held);
+        self.messages.insert(sequence, Box::new(held));
     }
 
     fn put(&mut self, sequence: u64, place: Place) {
@@ -267,12 +277,27 @@ impl Queue {
         }
     }
 
-    fn remove(&mut self, sequence: u64) -> Option<Held> {
+    /// When the message that was sent first was sent, and its sequence.
+    fn oldest(&self) -> Option<(i64, u64)> {
+        // All that were sent right here are in order, and no older than what arrived before them.
+        let first = self.messages.first_key_value();
+        let first = first.map(|(&sequence, held)| (held.content.sent_at, sequence));
+        self.sent_earlier
+            .first()
+            .copied()
+            .into_iter()
+            .chain(first)
+            .min()
+    }
+
+    fn remove(&mut self, sequence: u64) -> Option<Box<Held>> {
         let held = self.messages.remove(&sequence)?;
         self.changes += 1;
         self.places
             .leave(sequence, held.place, held.content.group_id.as_ref());
-        self.by_age.remove(&(held.content.sent_at, sequence));
+        if held.is_sent_earlier() {
+            self.sent_earlier.remove(&(held.content.sent_at, sequence));
+        }
         self.young.remove(&sequence);
         Some(held)
     }
@@ -281,8 +306,8 @@ impl Queue {
     pub fn next_to_move(&mut self, now: i64) -> Option<(u64, Option<String>)> {
         self.advance(now);
         let sequence = self.places.next(None)?;
-        let source = self.messages.get(&sequence)?.dead_letter_source.clone();
-        Some((sequence, source))
+        let source = &self.messages.get(&sequence)?.dead_letter_source;
+        Some((sequence, source.as_deref().map(str::to_owned)))
     }
 
     /// Takes a message away without a receive.
@@ -295,7 +320,8 @@ impl Queue {
     }
 
     /// Tells the witness that a message which was taken out is in the queue `to` now.
-    pub fn moved(&self, now: i64, message_id: &str, to: &str, new_message_id: Option<&str>) {
+    pub fn moved(&self, now: i64, message_id: Uuid, to: &str, new_message_id: Option<Uuid>) {
+        let new_message_id = new_message_id.map(|id| id.to_string());
         let event = Event::Moved { to, new_message_id };
         self.life.tell(now, message_id, event);
     }

@@ -4,13 +4,12 @@ mod shown;
 
 use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use self::shown::shown;
+use self::shown::{Shown, shown};
 use super::{
-    Received, Sqs, find,
+    Received, Sqs, digest, find,
     message::{Delivery, sequence_number},
     name_in_arn,
     operations::queue_name,
@@ -55,6 +54,14 @@ pub(super) struct ReceiveMessage {
     receive_request_attempt_id: Option<String>,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Messages {
+    /// Absent when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    messages: Vec<Shown>,
+}
+
 /// What a receive asks for.
 #[derive(Clone, Copy)]
 pub(super) struct Take<'a> {
@@ -81,7 +88,7 @@ impl Sqs {
     pub(super) async fn receive_messages(
         &self,
         request: ReceiveMessage,
-    ) -> Result<Value, AwsError> {
+    ) -> Result<Messages, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         let max =
             within("MaxNumberOfMessages", request.max_number_of_messages, 1, 10)?.unwrap_or(1);
@@ -109,14 +116,11 @@ impl Sqs {
             attempt,
         };
         let received = self.take(name, take, wait).await?;
-        if received.is_empty() {
-            return Ok(json!({}));
-        }
-        let messages: Vec<_> = received
+        let messages = received
             .into_iter()
             .map(|message| shown(message, &system, &request.message_attribute_names))
             .collect();
-        Ok(json!({ "Messages": messages }))
+        Ok(Messages { messages })
     }
 
     /// Receives messages, waiting up to `wait` for the first one.
@@ -171,7 +175,7 @@ impl Sqs {
         let taken = taken.unwrap_or_default();
         if let Some(target) = &target {
             for dead in &taken.dead {
-                let id = &dead.content.message_id;
+                let id = dead.content.message_id;
                 hosted.queue.moved(now, id, target, None);
             }
         }
@@ -245,40 +249,37 @@ fn within(
 
 fn received(queue: &str, incarnation: &str, delivery: Delivery) -> Received {
     let content = &delivery.content;
-    let mut attributes = BTreeMap::from(
-        [
-            ("SenderId", ACCOUNT_ID.to_owned()),
-            ("SentTimestamp", content.sent_at.to_string()),
-            (
-                "ApproximateReceiveCount",
-                delivery.receive_count.to_string(),
-            ),
-            (
-                "ApproximateFirstReceiveTimestamp",
-                delivery.first_received.to_string(),
-            ),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    );
+    let mut attributes = BTreeMap::from([
+        ("SenderId", ACCOUNT_ID.to_owned()),
+        ("SentTimestamp", content.sent_at.to_string()),
+        (
+            "ApproximateReceiveCount",
+            delivery.receive_count.to_string(),
+        ),
+        (
+            "ApproximateFirstReceiveTimestamp",
+            delivery.first_received.to_string(),
+        ),
+    ]);
     if let Some(header) = &content.trace_header {
-        attributes.insert("AWSTraceHeader".to_owned(), header.clone());
+        attributes.insert("AWSTraceHeader", header.to_string());
     }
     if let Some(group) = &content.group_id {
-        attributes.insert("MessageGroupId".to_owned(), group.to_string());
+        attributes.insert("MessageGroupId", group.to_string());
     }
     if let Some(id) = &content.deduplication_id {
-        attributes.insert("MessageDeduplicationId".to_owned(), id.clone());
+        attributes.insert("MessageDeduplicationId", id.to_string());
         let number = sequence_number(delivery.ticket.sequence);
-        attributes.insert("SequenceNumber".to_owned(), number);
+        attributes.insert("SequenceNumber", number);
     }
     if let Some(source) = delivery.dead_letter_source {
-        attributes.insert("DeadLetterQueueSourceArn".to_owned(), source);
+        attributes.insert("DeadLetterQueueSourceArn", source.to_string());
     }
     Received {
-        message_id: content.message_id.clone(),
+        message_id: content.message_id.to_string(),
         receipt_handle: receipt::encode(queue, incarnation, delivery.ticket),
-        body: content.body.clone(),
-        md5_of_body: content.md5_of_body.clone(),
+        body: content.body.to_string(),
+        md5_of_body: digest::of_body(&content.body),
         attributes,
         message_attributes: content.attributes.clone(),
     }

@@ -4,15 +4,14 @@ mod input;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
-use uuid::Uuid;
+use serde::{Deserialize, Serialize};
 
-use self::input::{Input, Sending, sending};
+pub(super) use self::input::Input;
+use self::input::{Sending, sending};
 use super::{
     MessageAttribute, Outgoing, Sqs, digest, find,
-    message::Content,
-    operations::{Entry, check_batch, each, queue_name},
+    message::{Content, new_id},
+    operations::{Entry, Outcomes, check_batch, each, queue_name},
     refusal::{self, invalid_value},
     rules::{check, check_token},
     settings::Settings,
@@ -24,30 +23,13 @@ const MAX_BYTES: usize = 1_048_576;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct SendMessage {
-    queue_url: Option<String>,
-    #[serde(flatten)]
-    message: Input,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 pub(super) struct SendMessageBatch {
     queue_url: Option<String>,
     #[serde(default)]
-    entries: Vec<SendEntry>,
+    entries: Vec<Input>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SendEntry {
-    #[serde(default)]
-    id: String,
-    #[serde(flatten)]
-    message: Input,
-}
-
-impl Entry for SendEntry {
+impl Entry for Input {
     fn id(&self) -> &str {
         &self.id
     }
@@ -65,32 +47,44 @@ impl Entry for ReadEntry {
     }
 }
 
-/// The sums that a sender verifies.
-struct Sent {
+/// What a sender gets back: with the sums that it verifies.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Sent {
     message_id: String,
-    sequence_number: Option<String>,
+    #[serde(rename = "MD5OfMessageBody")]
     md5_of_body: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_number: Option<String>,
+    #[serde(
+        rename = "MD5OfMessageAttributes",
+        skip_serializing_if = "Option::is_none"
+    )]
     md5_of_attributes: Option<String>,
+    #[serde(
+        rename = "MD5OfMessageSystemAttributes",
+        skip_serializing_if = "Option::is_none"
+    )]
     md5_of_system_attributes: Option<String>,
 }
 
 impl Sqs {
-    pub(super) fn send_one(&self, request: SendMessage) -> Result<Value, AwsError> {
-        let name = queue_name(request.queue_url.as_deref())?;
-        let sending = sending(request.message)?;
-        Ok(answer(self.put(name, sending)?))
+    pub(super) fn send_one(&self, mut request: Input) -> Result<Sent, AwsError> {
+        let url = request.queue_url.take();
+        let name = queue_name(url.as_deref())?;
+        self.put(name, sending(request)?)
     }
 
-    pub(super) fn send_batch(&self, request: SendMessageBatch) -> Result<Value, AwsError> {
+    pub(super) fn send_batch(&self, request: SendMessageBatch) -> Result<Outcomes<Sent>, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         find(&mut self.lock(), name)?;
         check_batch(&request.entries)?;
         let entries: Vec<_> = request
             .entries
             .into_iter()
-            .map(|entry| ReadEntry {
-                id: entry.id,
-                message: sending(entry.message),
+            .map(|mut entry| ReadEntry {
+                id: std::mem::take(&mut entry.id),
+                message: sending(entry),
             })
             .collect();
         let bytes: usize = entries
@@ -106,9 +100,7 @@ impl Sqs {
             )
             .with_query_code("AWS.SimpleQueueService.BatchRequestTooLong"));
         }
-        Ok(each(entries, |entry| {
-            Ok(answer(self.put(name, entry.message?)?))
-        }))
+        Ok(each(entries, |entry| self.put(name, entry.message?)))
     }
 
     /// Sends to the queue of that name. The queue's own size limit holds.
@@ -131,6 +123,7 @@ impl Sqs {
     fn put(&self, name: &str, sending: Sending) -> Result<Sent, AwsError> {
         check(&sending.message)?;
         let now = self.now();
+        let message_id = new_id();
         let message = &sending.message;
         let md5_of_body = digest::of_body(&message.body);
         let md5_of_attributes = digest::of_attributes(&message.attributes);
@@ -138,7 +131,6 @@ impl Sqs {
             .trace_header
             .as_ref()
             .and_then(|header| digest_of_trace(header));
-        let message_id = Uuid::new_v4().to_string();
         let bytes = message.size();
         let (accepted, changed) = {
             let mut queues = self.lock();
@@ -148,14 +140,13 @@ impl Sqs {
             check_size(settings, message)?;
             let deduplication_id = ordered(settings, &sending)?;
             let content = Content {
-                message_id: message_id.clone(),
-                md5_of_body: md5_of_body.clone(),
+                message_id,
                 group_id: sending.group_id.map(Arc::from),
-                deduplication_id,
+                deduplication_id: deduplication_id.map(Into::into),
                 sent_at: now,
-                body: sending.message.body,
+                body: sending.message.body.into(),
                 attributes: sending.message.attributes,
-                trace_header: sending.message.trace_header,
+                trace_header: sending.message.trace_header.map(Into::into),
             };
             let accepted = hosted.queue.send(now, content, delay_seconds);
             (accepted, hosted.changed.clone())
@@ -167,7 +158,7 @@ impl Sqs {
             self.measure(name, "NumberOfDeduplicatedSentMessages", 1);
         }
         Ok(Sent {
-            message_id: accepted.message_id,
+            message_id: accepted.message_id.to_string(),
             sequence_number: accepted.sequence_number,
             md5_of_body,
             md5_of_attributes,
@@ -232,20 +223,4 @@ fn digest_of_trace(header: &str) -> Option<String> {
         binary_value: None,
     };
     digest::of_attributes([(&"AWSTraceHeader".to_owned(), &attribute)])
-}
-
-fn answer(sent: Sent) -> Value {
-    let mut fields = Map::new();
-    fields.insert("MessageId".to_owned(), sent.message_id.into());
-    fields.insert("MD5OfMessageBody".to_owned(), sent.md5_of_body.into());
-    if let Some(number) = sent.sequence_number {
-        fields.insert("SequenceNumber".to_owned(), number.into());
-    }
-    if let Some(sum) = sent.md5_of_attributes {
-        fields.insert("MD5OfMessageAttributes".to_owned(), sum.into());
-    }
-    if let Some(sum) = sent.md5_of_system_attributes {
-        fields.insert("MD5OfMessageSystemAttributes".to_owned(), sum.into());
-    }
-    fields.into()
 }

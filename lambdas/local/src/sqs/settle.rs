@@ -1,11 +1,10 @@
 //! What a consumer does with a message it received: delete it, or change how long it stays invisible.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{
     Sqs, find,
-    operations::{Entry, check_batch, each, queue_name},
+    operations::{Done, Entry, Outcomes, check_batch, each, queue_name},
     queue::NotChanged,
     receipt,
     refusal::{self, invalid_value},
@@ -47,33 +46,36 @@ impl Entry for MessageEntry {
 }
 
 impl Sqs {
-    pub(super) fn delete_one(&self, request: &OnMessage) -> Result<Value, AwsError> {
+    pub(super) fn delete_one(&self, request: &OnMessage) -> Result<Done, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         self.delete_from(name, handle(request.receipt_handle.as_deref())?)?;
-        Ok(json!({}))
+        self.count_deletes(name, 1);
+        Ok(Done {})
     }
 
-    pub(super) fn delete_batch(&self, request: OnMessages) -> Result<Value, AwsError> {
+    pub(super) fn delete_batch(&self, request: OnMessages) -> Result<Outcomes<Done>, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         find(&mut self.lock(), name)?;
         check_batch(&request.entries)?;
-        Ok(each(request.entries, |entry| {
+        let outcomes = each(request.entries, |entry| {
             self.delete_from(name, handle(entry.receipt_handle.as_deref())?)?;
-            Ok(json!({}))
-        }))
+            Ok(Done {})
+        });
+        self.count_deletes(name, outcomes.successful());
+        Ok(outcomes)
     }
 
-    pub(super) fn change_one(&self, request: &OnMessage) -> Result<Value, AwsError> {
+    pub(super) fn change_one(&self, request: &OnMessage) -> Result<Done, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         self.change_in(
             name,
             handle(request.receipt_handle.as_deref())?,
             timeout(request.visibility_timeout)?,
         )?;
-        Ok(json!({}))
+        Ok(Done {})
     }
 
-    pub(super) fn change_batch(&self, request: OnMessages) -> Result<Value, AwsError> {
+    pub(super) fn change_batch(&self, request: OnMessages) -> Result<Outcomes<Done>, AwsError> {
         let name = queue_name(request.queue_url.as_deref())?;
         find(&mut self.lock(), name)?;
         check_batch(&request.entries)?;
@@ -83,7 +85,7 @@ impl Sqs {
                 handle(entry.receipt_handle.as_deref())?,
                 timeout(entry.visibility_timeout)?,
             )?;
-            Ok(json!({}))
+            Ok(Done {})
         }))
     }
 
@@ -106,9 +108,12 @@ impl Sqs {
                 }
             }
         }
-        // AWS counts delete requests, whether or not the message was still there.
-        self.measure(name, "NumberOfMessagesDeleted", 1);
         Ok(())
+    }
+
+    /// AWS counts delete requests, whether or not the messages were still there.
+    pub(super) fn count_deletes(&self, name: &str, deletes: usize) {
+        self.measure(name, "NumberOfMessagesDeleted", deletes);
     }
 
     pub(super) fn change_in(&self, name: &str, handle: &str, seconds: u32) -> Result<(), AwsError> {

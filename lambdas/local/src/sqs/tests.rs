@@ -14,11 +14,14 @@ fn sqs() -> Sqs {
 }
 
 async fn ask(sqs: &Sqs, operation: &str, input: Value) -> Value {
-    sqs.handle(operation, input).await.unwrap()
+    let input = input.to_string();
+    let answer = sqs.handle(operation, input.as_bytes()).await.unwrap();
+    serde_json::from_slice(&answer).unwrap()
 }
 
 async fn refused(sqs: &Sqs, operation: &str, input: Value) -> AwsError {
-    sqs.handle(operation, input).await.unwrap_err()
+    let input = input.to_string();
+    sqs.handle(operation, input.as_bytes()).await.unwrap_err()
 }
 
 async fn queue(sqs: &Sqs, name: &str) -> String {
@@ -73,8 +76,9 @@ async fn a_hundred_move_tasks_run_in_the_account_and_no_more() {
             ask(&sqs, "SendMessageBatch", send.clone()).await;
         }
         let start = json!({ "SourceArn": queue_arn(&name), "DestinationArn": queue_arn("elsewhere"), "MaxNumberOfMessagesPerSecond": 1 });
-        let started = sqs.handle("StartMessageMoveTask", start).await;
-        match started {
+        let start = start.to_string();
+        let started = sqs.handle("StartMessageMoveTask", start.as_bytes());
+        match started.await {
             Ok(_) => assert!(number < 100),
             Err(error) => assert_eq!((number, error.code), (100, "UnsupportedOperation")),
         }

@@ -15,12 +15,12 @@ impl Queue {
         if let Some(key) = &key
             && let Some(earlier) = self.accepted.get(now, key)
         {
-            let id = &content.message_id;
+            let id = content.message_id;
             self.life.tell(now, id, Event::Deduplicated);
             return earlier.clone();
         }
         let accepted = Accepted {
-            message_id: content.message_id.clone(),
+            message_id: content.message_id,
             sequence_number: self
                 .settings
                 .fifo
@@ -52,7 +52,7 @@ impl Queue {
         let mut content = dead.content;
         if self.settings.fifo.is_some() {
             content = Arc::new(Content {
-                deduplication_id: Some(content.message_id.clone()),
+                deduplication_id: Some(content.message_id.to_string().into()),
                 sent_at: now,
                 ..Arc::unwrap_or_clone(content)
             });
@@ -65,11 +65,11 @@ impl Queue {
             receives_here: 0,
             first_received: dead.first_received,
             last_receive: 0,
-            dead_letter_source: Some(source_arn.to_owned()),
+            dead_letter_source: Some(source_arn.into()),
         });
     }
 
-    fn deduplication_key(&self, content: &Content) -> Option<(Option<Arc<str>>, String)> {
+    fn deduplication_key(&self, content: &Content) -> Option<(Option<Arc<str>>, Box<str>)> {
         let fifo = self.settings.fifo.as_ref()?;
         let group = content
             .group_id

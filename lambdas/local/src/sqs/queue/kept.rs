@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Held, Place, Queue, receive::RECEIVES_BEFORE_AGE_SKIPS};
 use crate::sqs::{
@@ -30,7 +31,6 @@ pub(in super::super) struct Message {
     sequence: u64,
     id: String,
     body: String,
-    md5_of_body: String,
     attributes: BTreeMap<String, MessageAttribute>,
     trace_header: Option<String>,
     group_id: Option<String>,
@@ -60,20 +60,19 @@ pub(in super::super) struct Deduplicated {
 pub(in super::super) struct Kept {
     pub shape: Shape,
     pub deduplicated: Vec<Deduplicated>,
-    held: Vec<(u64, Held)>,
+    held: Vec<(u64, Box<Held>)>,
 }
 
 impl Kept {
     pub fn messages(&self) -> impl Iterator<Item = Message> {
         self.held.iter().map(|(sequence, held)| Message {
             sequence: *sequence,
-            id: held.content.message_id.clone(),
-            body: held.content.body.clone(),
-            md5_of_body: held.content.md5_of_body.clone(),
+            id: held.content.message_id.to_string(),
+            body: held.content.body.to_string(),
             attributes: held.content.attributes.clone(),
-            trace_header: held.content.trace_header.clone(),
+            trace_header: held.content.trace_header.as_deref().map(str::to_owned),
             group_id: held.content.group_id.as_deref().map(str::to_owned),
-            deduplication_id: held.content.deduplication_id.clone(),
+            deduplication_id: held.content.deduplication_id.as_deref().map(str::to_owned),
             sent_at: held.content.sent_at,
             place: held.place,
             arrived_at: held.arrived_at,
@@ -81,7 +80,7 @@ impl Kept {
             receives_here: held.receives_here,
             first_received: held.first_received,
             last_receive: held.last_receive,
-            dead_letter_source: held.dead_letter_source.clone(),
+            dead_letter_source: held.dead_letter_source.as_deref().map(str::to_owned),
         })
     }
 }
@@ -102,12 +101,12 @@ impl Queue {
             },
             deduplicated: deduplicated
                 .map(
-                    |(at, (group, id), accepted): (_, &(Option<Arc<str>>, String), &Accepted)| {
+                    |(at, (group, id), accepted): (_, &(Option<Arc<str>>, Box<str>), &Accepted)| {
                         Deduplicated {
                             at,
                             group_id: group.as_deref().map(str::to_owned),
-                            deduplication_id: id.clone(),
-                            message_id: accepted.message_id.clone(),
+                            deduplication_id: id.to_string(),
+                            message_id: accepted.message_id.to_string(),
                             sequence_number: accepted.sequence_number.clone(),
                         }
                     },
@@ -131,23 +130,22 @@ impl Queue {
     }
 
     /// Takes in a message as it was.
-    pub fn put_back(&mut self, message: Message) {
+    pub fn put_back(&mut self, message: Message) -> Result<(), uuid::Error> {
+        let message_id = Uuid::parse_str(&message.id)?;
         let sequence = message.sequence;
         let group_id: Option<Arc<str>> = message.group_id.map(Arc::from);
         self.places
             .enter(sequence, message.place, group_id.as_ref());
-        self.by_age.insert((message.sent_at, sequence));
         if message.receives_here < RECEIVES_BEFORE_AGE_SKIPS {
             self.young.insert(sequence);
         }
         let content = Arc::new(Content {
-            message_id: message.id,
-            body: message.body,
-            md5_of_body: message.md5_of_body,
+            message_id,
+            body: message.body.into(),
             attributes: message.attributes,
-            trace_header: message.trace_header,
+            trace_header: message.trace_header.map(Box::from),
             group_id,
-            deduplication_id: message.deduplication_id,
+            deduplication_id: message.deduplication_id.map(Box::from),
             sent_at: message.sent_at,
         });
         let held = Held {
@@ -158,18 +156,23 @@ impl Queue {
             receives_here: message.receives_here,
             first_received: message.first_received,
             last_receive: message.last_receive,
-            dead_letter_source: message.dead_letter_source,
+            dead_letter_source: message.dead_letter_source.map(Arc::from),
         };
-        self.messages.insert(sequence, held);
+        if held.is_sent_earlier() {
+            self.sent_earlier.insert((held.content.sent_at, sequence));
+        }
+        self.messages.insert(sequence, Box::new(held));
+        Ok(())
     }
 
     /// Knows again what it accepted. To be called in the order of time.
-    pub fn know_again(&mut self, known: Deduplicated) {
+    pub fn know_again(&mut self, known: Deduplicated) -> Result<(), uuid::Error> {
         let accepted = Accepted {
-            message_id: known.message_id,
+            message_id: Uuid::parse_str(&known.message_id)?,
             sequence_number: known.sequence_number,
         };
-        let key = (known.group_id.map(Arc::from), known.deduplication_id);
+        let key = (known.group_id.map(Arc::from), known.deduplication_id.into());
         self.accepted.put(known.at, key, accepted);
+        Ok(())
     }
 }

@@ -128,7 +128,7 @@ impl Queue {
         let event = Event::Received {
             receive_count: held.receive_count,
         };
-        self.life.tell(now, &held.content.message_id, event);
+        self.life.tell(now, held.content.message_id, event);
         if held.receives_here >= RECEIVES_BEFORE_AGE_SKIPS {
             self.young.remove(&sequence);
         }

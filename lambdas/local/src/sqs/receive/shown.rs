@@ -1,46 +1,70 @@
 //! What of a received message the caller asked to see.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
 use crate::sqs::{MessageAttribute, Received, digest};
 
-/// A received message with the attributes that were asked for and the sum of those, as the protocol has it.
-pub fn shown(message: Received, system: &[String], named: &[String]) -> Value {
-    let mut fields = Map::new();
-    fields.insert("MessageId".to_owned(), message.message_id.into());
-    fields.insert("ReceiptHandle".to_owned(), message.receipt_handle.into());
-    fields.insert("MD5OfBody".to_owned(), message.md5_of_body.into());
-    fields.insert("Body".to_owned(), message.body.into());
-    let all = system.iter().any(|wanted| wanted == "All");
-    let mut attributes = message.attributes;
-    attributes.retain(|name, _| all || system.contains(name));
-    if !attributes.is_empty() {
-        fields.insert("Attributes".to_owned(), json!(attributes));
-    }
-    let mut message_attributes = message.message_attributes;
-    message_attributes.retain(|name, _| named.iter().any(|filter| matches(filter, name)));
-    if let Some(sum) = digest::of_attributes(&message_attributes) {
-        let values: Map<_, _> = message_attributes
-            .into_iter()
-            .map(|(name, value)| (name, attribute_shown(value)))
-            .collect();
-        fields.insert("MD5OfMessageAttributes".to_owned(), sum.into());
-        fields.insert("MessageAttributes".to_owned(), values.into());
-    }
-    fields.into()
+/// A received message as the protocol has it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Shown {
+    message_id: String,
+    receipt_handle: String,
+    #[serde(rename = "MD5OfBody")]
+    md5_of_body: String,
+    body: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    attributes: BTreeMap<&'static str, String>,
+    #[serde(
+        rename = "MD5OfMessageAttributes",
+        skip_serializing_if = "Option::is_none"
+    )]
+    md5_of_attributes: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    message_attributes: BTreeMap<String, AttributeShown>,
 }
 
-fn attribute_shown(value: MessageAttribute) -> Value {
-    let mut fields = Map::new();
-    fields.insert("DataType".to_owned(), value.data_type.into());
-    if let Some(text) = value.string_value {
-        fields.insert("StringValue".to_owned(), text.into());
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AttributeShown {
+    data_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    string_value: Option<String>,
+    /// Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binary_value: Option<String>,
+}
+
+/// The message with the attributes that were asked for and the sum of those.
+pub fn shown(message: Received, system: &[String], named: &[String]) -> Shown {
+    let all = system.iter().any(|wanted| wanted == "All");
+    let mut attributes = message.attributes;
+    attributes.retain(|name, _| all || system.iter().any(|wanted| wanted == name));
+    let mut message_attributes = message.message_attributes;
+    message_attributes.retain(|name, _| named.iter().any(|filter| matches(filter, name)));
+    Shown {
+        message_id: message.message_id,
+        receipt_handle: message.receipt_handle,
+        md5_of_body: message.md5_of_body,
+        body: message.body,
+        attributes,
+        md5_of_attributes: digest::of_attributes(&message_attributes),
+        message_attributes: message_attributes
+            .into_iter()
+            .map(|(name, value)| (name, attribute_shown(value)))
+            .collect(),
     }
-    if let Some(bytes) = value.binary_value {
-        fields.insert("BinaryValue".to_owned(), STANDARD.encode(bytes).into());
+}
+
+fn attribute_shown(value: MessageAttribute) -> AttributeShown {
+    AttributeShown {
+        data_type: value.data_type,
+        string_value: value.string_value,
+        binary_value: value.binary_value.map(|bytes| STANDARD.encode(bytes)),
     }
-    fields.into()
 }
 
 /// `All`, `.*`, a prefix followed by `.*`, or the name itself ("`ReceiveMessage`: `MessageAttributeNames`").

@@ -21,9 +21,16 @@ pub struct Sending {
     pub deduplication_id: Option<String>,
 }
 
+/// The request of `SendMessage`, and an entry of `SendMessageBatch`. One struct with the fields of both, because one inside another
+/// (`serde(flatten)`) is read twice.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Input {
+    /// Of `SendMessage`.
+    pub queue_url: Option<String>,
+    /// Of an entry.
+    #[serde(default)]
+    pub id: String,
     message_body: Option<String>,
     delay_seconds: Option<i64>,
     #[serde(default)]
