@@ -21,6 +21,10 @@ mod filter;
 mod function;
 #[path = "lambda/http_api.rs"]
 mod http_api;
+#[path = "lambda/logs.rs"]
+mod logs;
+#[path = "lambda/metrics.rs"]
+mod metrics;
 #[path = "lambda/misuse.rs"]
 mod misuse;
 #[path = "lambda/orphans.rs"]
