@@ -52,6 +52,9 @@ pub struct FailedEvent {
     pub error_type: Option<String>,
     /// The error's message, when the event says so.
     pub error_message: Option<String>,
+    /// What it has in common with others that failed alike: error type and first frame, or the message where there is no
+    /// frame; numbers and ids are `#`.
+    pub signature: String,
     /// When it was first sent or invoked.
     pub sent_at: Timestamp,
     /// When SQS deletes it.
@@ -78,6 +81,91 @@ pub struct FailedList {
     pub events: Vec<FailedEvent>,
 }
 
+/// Which failed events are meant: those for which everything that is given holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// Their signature, exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Name of the queue or function where they failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Words that all occur in them, and fields such as `error_type:X`; at most [`QUERY_MAX`] bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// Sent then or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Sent before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl Filter {
+    /// Whether all events are meant.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::fmt::Display for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = [
+            self.group.as_ref().map(|group| format!("of group {group}")),
+            self.origin
+                .as_ref()
+                .map(|origin| format!("failed at {origin}")),
+            self.query.as_ref().map(|query| format!("with {query}")),
+            self.from.map(|from| format!("sent from {from}")),
+            self.until.map(|until| format!("sent until {until}")),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// A query has at most this many bytes.
+pub const QUERY_MAX: usize = 1000;
+
+/// Events in one dead-letter queue that failed alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// What they have in common.
+    pub signature: String,
+    /// The error's type, when the events say so.
+    pub error_type: Option<String>,
+    /// The error's message in the newest of them, when it says so.
+    pub sample_message: Option<String>,
+    /// How many.
+    pub count: u64,
+    /// When the oldest was sent.
+    pub first_seen: Timestamp,
+    /// When the newest was sent.
+    pub last_seen: Timestamp,
+    /// Where they failed; `None` when that cannot be told or is ambiguous.
+    pub origin: Option<Origin>,
+    /// Name of the queue they sit in.
+    pub dead_letter_queue: String,
+}
+
+/// Failed events by signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedGroups {
+    /// The queue asked for; `None` when all were.
+    pub dead_letter_queue: Option<String>,
+    /// How many events the mirror holds.
+    pub mirrored: u64,
+    /// How many the queues hold by SQS's own approximate count.
+    pub approximate_total: u64,
+    /// The largest first, at most [`GROUPS_MAX`].
+    pub groups: Vec<Group>,
+}
+
+/// An answer names at most this many groups.
+pub const GROUPS_MAX: usize = 1000;
+
 /// One failed event with everything known about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailedDetail {
@@ -93,6 +181,17 @@ pub struct FailedDetail {
     pub logs: Vec<LogLine>,
     /// What our operations did to it, oldest first.
     pub history: Vec<HistoryEntry>,
+}
+
+/// A message attribute as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attribute {
+    /// `String`, `Number` or `Binary`, perhaps with a custom part: `Number.int`.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// The text, or the bytes of a `Binary` as base64.
+    pub value: String,
 }
 
 /// One line of a function's log.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::failed::Origin;
+use crate::failed::{Filter, Origin};
 
 /// How far an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,8 @@ pub enum Selection {
     Everything,
     /// Exactly these events, by [`crate::failed::FailedEvent::id`].
     Chosen(Vec<String>),
+    /// Exactly the events that the mirror held when the plan was made and for which this holds.
+    Matching(Filter),
 }
 
 /// A frozen selection with its route: what the operator confirms.

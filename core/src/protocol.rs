@@ -12,7 +12,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::failed::{FailedDetail, FailedList};
+use crate::failed::{FailedDetail, FailedGroups, FailedList, Filter};
 use crate::operation::{Operation, Plan, Selection};
 use crate::task::{NewTask, Task};
 
@@ -64,6 +64,15 @@ pub enum Request {
         /// At most this many, 1 to [`FAILED_LIMIT`]; that many when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
+        /// Which of them.
+        #[serde(default, skip_serializing_if = "Filter::is_empty")]
+        filter: Filter,
+    },
+    /// Failed events by signature, the largest group first.
+    FailedGroups {
+        /// Name of one dead-letter queue; all when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dead_letter_queue: Option<String>,
     },
     /// One failed event with payload, attributes, logs and history.
     FailedShow {
@@ -153,6 +162,7 @@ impl Request {
             | Self::Burst { .. }
             | Self::SetDelivery { .. } => true,
             Self::FailedList { .. }
+            | Self::FailedGroups { .. }
             | Self::FailedShow { .. }
             | Self::Plan { .. }
             | Self::Operation { .. }
@@ -177,6 +187,8 @@ pub const BURST_COUNT_MAX: u64 = 1_000_000;
 pub enum Reply {
     /// To [`Request::FailedList`].
     Failed(FailedList),
+    /// To [`Request::FailedGroups`].
+    Groups(FailedGroups),
     /// To [`Request::FailedShow`].
     Event(Box<FailedDetail>),
     /// To [`Request::Plan`].

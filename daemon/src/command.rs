@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use patterns_core::failed::{FailedDetail, LogLine};
+use patterns_core::failed::{FailedDetail, Filter, LogLine};
 use patterns_core::operation::{Operation, Plan, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{FAILED_LIMIT, Reply, Request};
@@ -13,18 +13,21 @@ use patterns_core::protocol::{FAILED_LIMIT, Reply, Request};
 use crate::aws::Aws;
 use crate::burst::Bursts;
 use crate::ledger::{self, Wish};
-use crate::mirror::{self, Mirror, known, store::Mirrored};
+use crate::mirror::{self, Mirror, decode, known, search, store::Mirrored};
 use crate::origin::Evidence;
 use crate::pattern::Patterns;
 use crate::plan::{self, Frozen, Plans};
 use crate::redrive::Engine;
 use crate::state::State;
-use crate::topology::QueueFacts;
+use crate::topology::{QueueFacts, Topology};
 use crate::watch::Watch;
 use crate::{delivery, tasks};
 
 /// Logs are a help on the screen; an event must not wait for them for long.
 const LOGS: Duration = Duration::from_secs(5);
+
+/// A redrive of chosen events takes at most this many: SQS lets 120 000 be in flight, and others are met on the way.
+const CHOSEN_MAX: usize = 100_000;
 
 /// Everything a request may need.
 #[derive(Clone)]
@@ -68,11 +71,16 @@ impl Commands {
             Request::FailedList {
                 dead_letter_queue,
                 limit,
+                filter,
             } => {
                 let limit = within_limit(limit)?;
-                let list =
-                    mirror::list(&self.mirror, &self.state, dead_letter_queue, limit).await?;
+                let (mirror, state) = (&self.mirror, &self.state);
+                let list = mirror::list(mirror, state, dead_letter_queue, &filter, limit).await?;
                 Ok(Reply::Failed(list))
+            }
+            Request::FailedGroups { dead_letter_queue } => {
+                let groups = mirror::groups(&self.mirror, &self.state, dead_letter_queue).await?;
+                Ok(Reply::Groups(groups))
             }
             Request::FailedShow { id } => Ok(Reply::Event(Box::new(self.show(&id).await?))),
             Request::Plan {
@@ -172,7 +180,7 @@ impl Commands {
                 "give more digits",
             ));
         }
-        let (row, attributes, payload) = found.pop().ok_or_else(|| {
+        let (row, letter) = found.pop().ok_or_else(|| {
             Problem::new(
                 ProblemKind::NotFound,
                 format!("there is no failed event {id}"),
@@ -190,8 +198,8 @@ impl Commands {
             .map_err(ledger::disk)?;
         Ok(FailedDetail {
             event,
-            payload,
-            attributes,
+            payload: decode::payload(&letter),
+            attributes: decode::attributes(&letter),
             logs,
             history,
         })
@@ -239,6 +247,7 @@ impl Commands {
         let (planned, message_ids, evidence) = match &selection {
             Selection::Everything => self.everything(queue).await?,
             Selection::Chosen(ids) => self.chosen(queue, ids).await?,
+            Selection::Matching(filter) => self.matching(queue, filter, &topology).await?,
         };
         if planned == 0 {
             return Err(plan::nothing(&queue.name, &selection));
@@ -283,6 +292,29 @@ impl Commands {
             .await
             .map_err(mirror::disk)?;
         Ok((planned, Vec::new(), evidence))
+    }
+
+    async fn matching(
+        &self,
+        queue: &QueueFacts,
+        filter: &Filter,
+        topology: &Topology,
+    ) -> Result<(u64, Vec<String>, Vec<Evidence>), Problem> {
+        let condition = mirror::condition(&self.mirror, &[queue], filter, topology).await?;
+        let store = &self.mirror.store;
+        let found = store.matching(&queue.arn, condition, CHOSEN_MAX + 1).await;
+        let found = found.map_err(mirror::disk)?.ok_or_else(search::too_long)?;
+        if found.len() > CHOSEN_MAX {
+            return Err(Problem::new(
+                ProblemKind::Conflict,
+                "too many events match for one redrive",
+                format!("more than {CHOSEN_MAX} do"),
+                "redrive everything in the queue, or narrow the selection with --from and --until",
+            ));
+        }
+        let planned = u64::try_from(found.len()).unwrap_or(u64::MAX);
+        let (message_ids, evidence): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        Ok((planned, message_ids, evidence))
     }
 
     async fn chosen(

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use md5::{Digest, Md5};
+use patterns_core::failed::Attribute as Written;
+use serde::{Deserialize, Serialize};
 
 /// A received message.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,12 +24,44 @@ pub struct Letter {
 }
 
 /// A message attribute.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Attribute {
     /// `String`, `Number` or `Binary`, perhaps with a custom part: `Number.int`.
     pub data_type: String,
     /// The value.
     pub value: AttributeValue,
+}
+
+impl From<Attribute> for Written {
+    fn from(Attribute { data_type, value }: Attribute) -> Self {
+        let value = match value {
+            AttributeValue::Text(text) => text,
+            AttributeValue::Binary(bytes) => BASE64_STANDARD.encode(bytes),
+        };
+        Self { data_type, value }
+    }
+}
+
+impl TryFrom<Written> for Attribute {
+    type Error = String;
+
+    fn try_from(Written { data_type, value }: Written) -> Result<Self, String> {
+        // `Binary` may have a custom part, too. (SQS Developer Guide, "Amazon SQS message metadata".)
+        let value = match data_type.split('.').next() {
+            Some("Binary") => BASE64_STANDARD
+                .decode(&value)
+                .map(AttributeValue::Binary)
+                .map_err(|error| format!("a {data_type} value is no base64: {error}"))?,
+            Some("String" | "Number") => AttributeValue::Text(value),
+            _ => {
+                return Err(format!(
+                    "{data_type:?} is no type of SQS: String, Number or Binary"
+                ));
+            }
+        };
+        Ok(Self { data_type, value })
+    }
 }
 
 /// The value of a message attribute.

@@ -6,6 +6,8 @@
 pub mod decode;
 mod list;
 pub mod scan;
+pub mod search;
+mod signature;
 pub mod store;
 
 use std::collections::HashMap;
@@ -26,7 +28,7 @@ use crate::topology::{Depth, QueueFacts, Topology};
 use scan::{Scanned, scan};
 use store::Store;
 
-pub use list::{event, known, list, logs_since};
+pub use list::{condition, event, groups, known, list, logs_since};
 
 /// Queues looked at at once.
 const SCANS: usize = 4;

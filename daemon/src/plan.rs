@@ -17,6 +17,9 @@ const VALID: SignedDuration = SignedDuration::from_mins(10);
 /// Plans remembered at most; the oldest goes first.
 const PLANS_MAX: usize = 100;
 
+/// Message ids in all remembered plans, about 60 bytes each; the oldest plan goes first, and the newest stays.
+const IDS_MAX: usize = 200_000;
+
 /// A plan with the message ids it means; none when it means everything.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frozen {
@@ -40,6 +43,12 @@ impl Plans {
             plans.pop_front();
         }
         plans.push_back(frozen);
+        let mut ids: usize = plans.iter().map(|frozen| frozen.message_ids.len()).sum();
+        while ids > IDS_MAX && plans.len() > 1 {
+            ids -= plans
+                .pop_front()
+                .map_or(0, |oldest| oldest.message_ids.len());
+        }
     }
 
     /// The plan of that id, unless it expired.
@@ -223,6 +232,7 @@ pub fn nothing(queue: &str, selection: &Selection) -> Problem {
     let why = match selection {
         Selection::Everything => format!("no failed event is in {queue}"),
         Selection::Chosen(_) => "no event was chosen".to_owned(),
+        Selection::Matching(filter) => format!("no failed event in {queue} is {filter}"),
     };
     Problem::new(
         ProblemKind::Conflict,

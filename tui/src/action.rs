@@ -3,7 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::layer::Layer;
-use crate::model::{Model, Screen};
+use crate::model::{Model, Place, Screen};
 
 /// What a key can mean. Where the same wish makes sense in several places it is one action, and the context decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub enum Action {
     PageUp,
     Open,
     CopyId,
+    Mark,
+    Search,
+    TurnView,
     Redrive,
     RedriveQueue,
     PauseOrResume,
@@ -55,8 +58,12 @@ pub enum Context {
     Move,
     /// Screen 1.
     Overview,
-    /// Screen 2.
+    /// Screen 2, event by event.
     Failed,
+    /// Screen 2, by signature.
+    Groups,
+    /// While a search is typed.
+    Search,
     /// Screen 3.
     Tasks,
     /// Screen 4.
@@ -115,6 +122,7 @@ impl std::fmt::Display for Key {
             f.write_str("Ctrl-")?;
         }
         match self.code {
+            KeyCode::Char(' ') => f.write_str("Space"),
             KeyCode::Char(c) => write!(f, "{c}"),
             KeyCode::Up => f.write_str("↑"),
             KeyCode::Down => f.write_str("↓"),
@@ -188,9 +196,20 @@ pub const TABLE: &[Entry] = &[
     entry(Action::CopyId, "copy-id", Context::Overview, &[key('y')], "", "copy the ARN"),
 
     entry(Action::Open, "open", Context::Failed, &[named(KeyCode::Enter)], "open", "show the event with payload, attributes, logs and history"),
-    danger(Action::Redrive, "redrive", Context::Failed, &[key('r')], "redrive", "redrive this event"),
-    danger(Action::RedriveQueue, "redrive-queue", Context::Failed, &[key('A')], "redrive queue", "redrive everything in the queue of this event"),
+    danger(Action::Redrive, "redrive", Context::Failed, &[key('r')], "redrive", "redrive the marked events, or this one"),
+    entry(Action::Search, "search", Context::Failed, &[key('/')], "search", "show only events with these words and fields: refused error_type:X body.orderId:123"),
+    entry(Action::TurnView, "groups", Context::Failed, &[key('v')], "groups", "show what failed alike as groups"),
+    entry(Action::Mark, "mark", Context::Failed, &[key(' ')], "mark", "mark this event, or not any more"),
+    danger(Action::RedriveQueue, "redrive-all", Context::Failed, &[key('A')], "redrive all", "redrive everything in the queue of this event, or what is shown of it"),
     entry(Action::CopyId, "copy-id", Context::Failed, &[key('y')], "copy id", "copy the event's id"),
+
+    entry(Action::Open, "open", Context::Groups, &[named(KeyCode::Enter)], "its events", "show the events of this group"),
+    danger(Action::Redrive, "redrive", Context::Groups, &[key('r')], "redrive group", "redrive the events of this group"),
+    entry(Action::TurnView, "events", Context::Groups, &[key('v')], "events", "show event by event"),
+    entry(Action::CopyId, "copy-signature", Context::Groups, &[key('y')], "copy", "copy the group's signature"),
+
+    entry(Action::Submit, "keep", Context::Search, &[named(KeyCode::Enter)], "keep", "keep what is found on the screen"),
+    entry(Action::Cancel, "clear", Context::Search, &[named(KeyCode::Esc)], "clear", "show everything again"),
 
     danger(Action::CreateTask, "create-task", Context::Tasks, &[key('n')], "new task", "create a task"),
     entry(Action::NextPattern, "next-pattern", Context::Tasks, &[key(']')], "next pattern", "show the tasks of the next pattern"),
@@ -243,11 +262,11 @@ pub const TABLE: &[Entry] = &[
 
 /// The contexts that are active, the most specific first.
 pub fn contexts(model: &Model) -> &'static [Context] {
-    contexts_of(model.screen, model.layers.last())
+    contexts_of(model.place(), model.layers.last())
 }
 
-/// The contexts of `screen` with `layer` over it.
-pub fn contexts_of(screen: Screen, layer: Option<&Layer>) -> &'static [Context] {
+/// The contexts of a place with `layer` over it.
+pub fn contexts_of(place: Place, layer: Option<&Layer>) -> &'static [Context] {
     use Context::{Always, Browse, Move, Screens};
     match layer {
         Some(Layer::Help { .. }) => &[Move, Browse, Always],
@@ -255,11 +274,15 @@ pub fn contexts_of(screen: Screen, layer: Option<&Layer>) -> &'static [Context] 
         Some(Layer::Planning(_) | Layer::Confirm(_)) => &[Context::Confirm, Always],
         Some(Layer::Choose(_)) => &[Context::Choose, Move, Always],
         Some(Layer::Form(_)) => &[Context::Form, Always],
-        None => match screen {
-            Screen::Overview => &[Context::Overview, Move, Screens, Browse, Always],
-            Screen::Failed => &[Context::Failed, Move, Screens, Browse, Always],
-            Screen::Tasks => &[Context::Tasks, Move, Screens, Browse, Always],
-            Screen::Operations => &[Context::Operations, Move, Screens, Browse, Always],
+        Some(Layer::Search(_)) => &[Context::Search, Always],
+        None => match place {
+            Place::Groups => &[Context::Groups, Move, Screens, Browse, Always],
+            Place::Screen(Screen::Overview) => &[Context::Overview, Move, Screens, Browse, Always],
+            Place::Screen(Screen::Failed) => &[Context::Failed, Move, Screens, Browse, Always],
+            Place::Screen(Screen::Tasks) => &[Context::Tasks, Move, Screens, Browse, Always],
+            Place::Screen(Screen::Operations) => {
+                &[Context::Operations, Move, Screens, Browse, Always]
+            }
         },
     }
 }
@@ -295,8 +318,12 @@ mod tests {
                 contexts(&model)
             })
             .collect();
+        model.screen = Screen::Failed;
+        model.by_group = true;
+        stacks.push(contexts(&model));
         let layers = [
             Layer::Help { scroll: 0 },
+            Layer::Search(tui_input::Input::default()),
             Layer::Detail(crate::layer::Detail {
                 id: String::new(),
                 answer: None,
@@ -362,7 +389,7 @@ mod tests {
 
     #[test]
     fn letters_are_letters_while_typing() {
-        for entry in active(&[Context::Form, Context::Always]) {
+        for entry in active(&[Context::Form, Context::Search, Context::Always]) {
             for key in entry.keys {
                 assert!(
                     key.ctrl || !matches!(key.code, KeyCode::Char(_)),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::{SignedDuration, Timestamp};
+use patterns_core::failed::Filter;
 use patterns_core::paths;
 use patterns_core::problem::{Problem, ProblemKind, exit};
 
@@ -62,12 +63,52 @@ pub enum Failed {
         /// Only this dead-letter queue
         #[arg(value_name = "DLQ")]
         dead_letter_queue: Option<String>,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// List failed events by signature, the largest group first
+    Groups {
+        /// Only this dead-letter queue
+        #[arg(value_name = "DLQ")]
+        dead_letter_queue: Option<String>,
     },
     /// Show one failed event with its payload, attributes, logs and history
     Show {
         /// Its id, or enough leading digits to be the only one
         id: String,
     },
+}
+
+/// Which failed events
+#[derive(Debug, Default, Args)]
+pub struct Which {
+    /// Only those with these words and fields, such as: refused body.orderId:123
+    #[arg(long, value_name = "QUERY")]
+    pub query: Option<String>,
+    /// Only those with this signature, as `failed groups` shows it
+    #[arg(long, value_name = "SIGNATURE")]
+    pub group: Option<String>,
+    /// Only those that failed at this queue or function
+    #[arg(long, value_name = "NAME")]
+    pub origin: Option<String>,
+    /// Only those sent then or later, such as 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<Timestamp>,
+    /// Only those sent before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Timestamp>,
+}
+
+impl From<Which> for Filter {
+    fn from(which: Which) -> Self {
+        Self {
+            group: which.group,
+            origin: which.origin,
+            query: which.query,
+            from: which.from,
+            until: which.until,
+        }
+    }
 }
 
 /// `redrive …`
@@ -77,8 +118,15 @@ pub struct Redrive {
     #[arg(value_name = "DLQ")]
     pub dead_letter_queue: String,
     /// Only these events
-    #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "ID,…",
+        value_delimiter = ',',
+        conflicts_with_all = ["query", "group", "origin", "from", "until"]
+    )]
     pub ids: Vec<String>,
+    #[command(flatten)]
+    pub which: Which,
     /// Where to, when several origins are possible: a queue or a function
     #[arg(long, value_name = "NAME")]
     pub to: Option<String>,

@@ -1,10 +1,27 @@
 //! Typing and pasting into a form.
 
 use crossterm::event::{Event, KeyCode, KeyEvent};
-use tui_input::InputRequest;
 use tui_input::backend::crossterm::EventHandler;
+use tui_input::{Input, InputRequest};
 
 use crate::form::{Entry, Form};
+
+/// A key that is no action, into a line.
+pub fn key_into(input: &mut Input, event: KeyEvent) {
+    input.handle_event(&Event::Key(event));
+}
+
+/// Pasted text, into a line: as it is, but on one line.
+pub fn paste_into(input: &mut Input, text: &str) {
+    for c in text.trim_end_matches(['\r', '\n']).chars() {
+        let c = if matches!(c, '\r' | '\n' | '\t') {
+            ' '
+        } else {
+            c
+        };
+        input.handle(InputRequest::InsertChar(c));
+    }
+}
 
 /// A key that is no action: it goes to the focused field.
 pub fn key(form: &mut Form, event: KeyEvent) {
@@ -15,7 +32,7 @@ pub fn key(form: &mut Form, event: KeyEvent) {
     match &mut field.entry {
         Entry::Text(input) => {
             let before = input.value().len();
-            input.handle_event(&Event::Key(event));
+            key_into(input, event);
             if input.value().len() != before {
                 field.error = None;
             }
@@ -28,21 +45,14 @@ pub fn key(form: &mut Form, event: KeyEvent) {
     }
 }
 
-/// Pasted text goes to the focused field as it is, but on one line: the fields have only one.
+/// Pasted text goes to the focused field.
 pub fn paste(form: &mut Form, text: &str) {
     if form.sent {
         return;
     }
     let Some(field) = form.focused() else { return };
     if let Entry::Text(input) = &mut field.entry {
-        for c in text.trim_end_matches(['\r', '\n']).chars() {
-            let c = if matches!(c, '\r' | '\n' | '\t') {
-                ' '
-            } else {
-                c
-            };
-            input.handle(InputRequest::InsertChar(c));
-        }
+        paste_into(input, text);
         field.error = None;
     }
 }

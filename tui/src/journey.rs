@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::SignedDuration;
+use patterns_core::failed::Filter;
 use patterns_core::operation::{Operation, OperationState, Redrive, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Reply, Request};
@@ -21,6 +22,7 @@ fn failed_list() -> Request {
     Request::FailedList {
         dead_letter_queue: None,
         limit: None,
+        filter: Filter::default(),
     }
 }
 
@@ -82,6 +84,102 @@ fn an_event_or_its_whole_queue_is_redriven() {
         press(&mut model, "A"),
         [Effect::Send(plan(Selection::Everything))]
     );
+}
+
+/// The failed events are shown.
+fn on_failed() -> Model {
+    let mut model = sample::live();
+    press(&mut model, "2");
+    let list = Ok(Reply::Failed(sample::failed()));
+    answer(&mut model, failed_list(), list);
+    model
+}
+
+fn plan_of(queue: &str, selection: Selection) -> Effect {
+    Effect::Send(Request::Plan {
+        dead_letter_queue: queue.to_owned(),
+        selection,
+        to: None,
+    })
+}
+
+fn searched(query: &str) -> Request {
+    Request::FailedList {
+        dead_letter_queue: None,
+        limit: None,
+        filter: Filter {
+            query: Some(query.to_owned()),
+            ..Filter::default()
+        },
+    }
+}
+
+#[test]
+fn a_group_is_opened_and_redriven() {
+    let mut model = on_failed();
+    let request = Request::FailedGroups {
+        dead_letter_queue: None,
+    };
+    assert_eq!(press(&mut model, "v"), [Effect::Send(request.clone())]);
+    answer(&mut model, request, Ok(Reply::Groups(sample::groups())));
+    let group = Filter {
+        group: Some("DeliveryFailed: the mail server refused the notification".to_owned()),
+        origin: Some("internal-handoff-send-notification".to_owned()),
+        ..Filter::default()
+    };
+    let queue = "internal-handoff-failures";
+    let plan = plan_of(queue, Selection::Matching(group.clone()));
+    assert_eq!(press(&mut model, "r"), std::slice::from_ref(&plan));
+    let list = Request::FailedList {
+        dead_letter_queue: Some(queue.to_owned()),
+        limit: None,
+        filter: group,
+    };
+    assert_eq!(press(&mut model, "⎋⏎"), [Effect::Send(list.clone())]);
+    let mut events = sample::failed();
+    events.events.drain(..3);
+    answer(&mut model, list, Ok(Reply::Failed(events)));
+    assert_eq!(press(&mut model, "A"), [plan], "all that is shown");
+    press(&mut model, "⎋⎋");
+    assert!(model.by_group, "Esc leads back to the groups");
+}
+
+#[test]
+fn a_search_follows_what_is_typed() {
+    let mut model = on_failed();
+    assert_eq!(press(&mut model, "/r"), [Effect::Send(searched("r"))]);
+    assert_eq!(press(&mut model, "ef"), [], "one question at a time");
+    let next = answer(
+        &mut model,
+        searched("r"),
+        Err(Problem::new(ProblemKind::Usage, "no query", "", "")),
+    );
+    assert_eq!(next, [Effect::Send(searched("ref"))]);
+    answer(
+        &mut model,
+        searched("ref"),
+        Ok(Reply::Failed(sample::failed())),
+    );
+    let matching = Selection::Matching(Filter {
+        query: Some("ref".to_owned()),
+        ..Filter::default()
+    });
+    let queue = "queue-leveling-notifications-dlq";
+    assert_eq!(press(&mut model, "⏎A"), [plan_of(queue, matching)]);
+    assert_eq!(press(&mut model, "⎋⎋"), [Effect::Send(failed_list())]);
+}
+
+#[test]
+fn marked_events_are_redriven_together_if_they_are_in_one_queue() {
+    let mut model = on_failed();
+    let ids = vec!["0b5e55ed0000".to_owned(), "0b5e55ed0001".to_owned()];
+    let plan = plan_of("queue-leveling-notifications-dlq", Selection::Chosen(ids));
+    assert_eq!(press(&mut model, "  jr"), [plan]);
+    press(&mut model, "⎋j ");
+    assert_eq!(press(&mut model, "r"), []);
+    assert!(model.notices.last().unwrap().text.contains("2 queues"));
+    press(&mut model, "⎋");
+    assert!(model.marks.is_empty());
 }
 
 #[test]
@@ -421,6 +519,7 @@ fn any_answer(request: &Request, sort: u8) -> Result<Reply, Problem> {
         _ => {
             return Ok(match request {
                 Request::FailedList { .. } => Reply::Failed(sample::failed()),
+                Request::FailedGroups { .. } => Reply::Groups(sample::groups()),
                 Request::FailedShow { .. } => Reply::Event(Box::new(sample::hostile_detail())),
                 Request::Plan { .. } => Reply::Plan(sample::plan()),
                 Request::TaskCreate { .. } => Reply::Task(sample::tasks().remove(0)),

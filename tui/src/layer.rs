@@ -5,6 +5,7 @@ use patterns_core::failed::{FailedDetail, Origin};
 use patterns_core::operation::{Plan, Selection};
 use patterns_core::problem::Problem;
 use patterns_core::protocol::Request;
+use tui_input::Input;
 
 use crate::figure;
 use crate::form::Form;
@@ -27,6 +28,8 @@ pub enum Layer {
     Confirm(Confirm),
     /// Something is typed in.
     Form(Form),
+    /// What is searched for is typed; the list follows.
+    Search(Input),
 }
 
 /// One failed event; fetched when it is opened.
@@ -77,13 +80,14 @@ impl Confirm {
                 [id] => format!("only event {id}"),
                 _ => "only the chosen events".to_owned(),
             },
+            Selection::Matching(filter) => format!("only those {filter}"),
         };
         let note = match &plan.selection {
             Selection::Everything => Some(
                 "Events that arrive while it runs cannot be told apart and may be taken instead of some of these."
                     .to_owned(),
             ),
-            Selection::Chosen(_) => None,
+            Selection::Chosen(_) | Selection::Matching(_) => None,
         };
         let how = match plan.target.kind {
             patterns_core::failed::OriginKind::Queue => "sent again as they are",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use patterns_core::failed::{FailedEvent, FailedList};
+use patterns_core::failed::{FailedEvent, FailedGroups, FailedList, Filter, Group, Origin};
 use patterns_core::operation::Operation;
 use patterns_core::problem::Problem;
 use patterns_core::queue::QueueRole;
@@ -36,8 +36,18 @@ pub struct Model {
     pub row: Cursor<Row>,
     /// The failed events.
     pub failed: Fetched<FailedList>,
-    /// What the queues held when the failed events were last asked for: another sum means ask again.
-    pub failed_of: Vec<(String, u64)>,
+    /// What the queues held and what was filtered when the failed events were last asked for: else means ask again.
+    pub failed_of: (Vec<(String, u64)>, Wanted),
+    /// Which failed events are shown.
+    pub wanted: Wanted,
+    /// Whether the failed events are shown as groups.
+    pub by_group: bool,
+    /// The groups of failed events.
+    pub groups: Fetched<FailedGroups>,
+    /// The selected group.
+    pub group: Cursor<GroupKey>,
+    /// Marked failed events: queue by id.
+    pub marks: BTreeMap<String, String>,
     /// The queue whose first event is to be selected once the failed events arrive.
     pub wanted_queue: Option<String>,
     /// The selected failed event, by id.
@@ -56,6 +66,27 @@ pub struct Model {
     pub notices: Vec<Notice>,
     /// How much was drawn of what can be scrolled.
     pub extent: Extent,
+}
+
+/// Which failed events are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of this queue, or all.
+    pub queue: Option<String>,
+    /// Those it lets through.
+    pub filter: Filter,
+}
+
+/// What tells a group from the others: queue, signature and origin.
+pub type GroupKey = (String, String, Option<Origin>);
+
+/// What tells the keys that work: a screen, or a view of it with keys of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A screen in its usual view.
+    Screen(Screen),
+    /// The failed events as groups.
+    Groups,
 }
 
 /// The screens, in the order of their numbers.
@@ -182,7 +213,12 @@ impl Model {
             screen: Screen::Overview,
             row: Cursor::default(),
             failed: Fetched::default(),
-            failed_of: Vec::new(),
+            failed_of: (Vec::new(), Wanted::default()),
+            wanted: Wanted::default(),
+            by_group: false,
+            groups: Fetched::default(),
+            group: Cursor::default(),
+            marks: BTreeMap::new(),
             wanted_queue: None,
             event: Cursor::default(),
             tasks: Fetched::default(),
@@ -217,6 +253,48 @@ impl Model {
     /// The selected row of the overview.
     pub fn selected_row(&self) -> Option<Row> {
         self.row.current(&self.rows())
+    }
+
+    /// Whose keys work when nothing lies over the screen.
+    pub fn place(&self) -> Place {
+        if self.screen == Screen::Failed && self.by_group {
+            Place::Groups
+        } else {
+            Place::Screen(self.screen)
+        }
+    }
+
+    /// The groups of failed events, as far as they were fetched.
+    pub fn shown_groups(&self) -> &[Group] {
+        self.groups
+            .value
+            .as_ref()
+            .map_or(&[], |groups| &groups.groups)
+    }
+
+    /// The keys of the groups.
+    pub fn group_keys(&self) -> Vec<GroupKey> {
+        let key = |group: &Group| {
+            (
+                group.dead_letter_queue.clone(),
+                group.signature.clone(),
+                group.origin.clone(),
+            )
+        };
+        self.shown_groups().iter().map(key).collect()
+    }
+
+    /// The selected group and which events are in it.
+    pub fn selected_group(&self) -> Option<Wanted> {
+        let (queue, signature, origin) = self.group.current(&self.group_keys())?;
+        Some(Wanted {
+            queue: Some(queue),
+            filter: Filter {
+                group: Some(signature),
+                origin: origin.map(|origin| origin.name),
+                ..Filter::default()
+            },
+        })
     }
 
     /// The failed events, as far as they were fetched.

@@ -3,6 +3,7 @@
 use patterns_core::function::Function;
 use patterns_core::operation::{OperationState, Selection};
 use patterns_core::protocol::Request;
+use tui_input::Input;
 
 use crate::action::Action;
 use crate::cursor::Step;
@@ -10,7 +11,7 @@ use crate::effect::Effect;
 use crate::figure;
 use crate::form::{Form, Purpose};
 use crate::layer::{Choose, Confirm, Detail, Layer};
-use crate::model::{Model, Row, Screen};
+use crate::model::{Model, Place, Row, Screen, Wanted};
 use crate::refusal::{selected_dead_letter_queue, selected_redrive};
 use crate::update::fetch;
 
@@ -43,23 +44,24 @@ pub fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::PageUp => step(model, Step::PageUp),
         Action::Open => return open(model),
         Action::CopyId => return copy_id(model),
-        Action::Redrive if model.screen == Screen::Overview => {
-            if let Some(queue) = selected_dead_letter_queue(model) {
-                return plan(model, queue, Selection::Everything, None);
-            }
-        }
         Action::Redrive => {
-            if let Some((queue, id)) = selected_event(model) {
-                return plan(model, queue, Selection::Chosen(vec![id]), None);
+            if let Some((queue, selection)) = to_redrive(model) {
+                return plan(model, queue, selection, None);
             }
         }
         Action::RedriveQueue => {
-            if let Some((queue, _)) = selected_event(model) {
-                return plan(model, queue, Selection::Everything, None);
+            if let Some((queue, selection)) = all_to_redrive(model) {
+                return plan(model, queue, selection, None);
             }
         }
         Action::PauseOrResume => return pause_or_resume(model),
         Action::CancelRedrive => cancel_redrive(model),
+        Action::Mark => mark(model),
+        Action::Search => {
+            let query = model.wanted.filter.query.clone().unwrap_or_default();
+            model.layers.push(Layer::Search(Input::new(query)));
+        }
+        Action::TurnView => return turn_view(model),
         Action::BreakOrHeal => break_or_heal(model),
         Action::Burst => {
             let form = Form::burst(model.patterns(), model.burst_pattern());
@@ -83,6 +85,55 @@ pub fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
+fn mark(model: &mut Model) {
+    if let Some((queue, id)) = selected_event(model) {
+        if model.marks.remove(&id).is_none() {
+            model.marks.insert(id, queue);
+        }
+        step(model, Step::Next);
+    }
+}
+
+fn turn_view(model: &mut Model) -> Vec<Effect> {
+    model.by_group = !model.by_group;
+    model.wanted = Wanted::default();
+    fetch(model)
+}
+
+/// What is selected or marked, with its queue.
+fn to_redrive(model: &Model) -> Option<(String, Selection)> {
+    if model.screen == Screen::Overview {
+        return Some((selected_dead_letter_queue(model)?, Selection::Everything));
+    }
+    if model.place() == Place::Groups {
+        let group = model.selected_group()?;
+        return Some((group.queue?, Selection::Matching(group.filter)));
+    }
+    // An open event is meant alone.
+    if let Some((_, queue)) = model
+        .marks
+        .first_key_value()
+        .filter(|_| model.layers.is_empty())
+    {
+        let ids = model.marks.keys().cloned().collect();
+        return Some((queue.clone(), Selection::Chosen(ids)));
+    }
+    let (queue, id) = selected_event(model)?;
+    Some((queue, Selection::Chosen(vec![id])))
+}
+
+/// Everything in the queue of the selected event, or what is shown of it.
+fn all_to_redrive(model: &Model) -> Option<(String, Selection)> {
+    let (queue, _) = selected_event(model)?;
+    let filter = &model.wanted.filter;
+    let selection = if filter.is_empty() || !model.layers.is_empty() {
+        Selection::Everything
+    } else {
+        Selection::Matching(filter.clone())
+    };
+    Some((queue, selection))
+}
+
 /// Asks for a plan. The layer that waits for it is there at once, so that `Esc` can still withdraw the wish.
 fn plan(
     model: &mut Model,
@@ -104,17 +155,35 @@ fn selected_event(model: &Model) -> Option<(String, String)> {
     Some((event.dead_letter_queue.clone(), event.id.clone()))
 }
 
-/// Dismisses errors first, then pops a layer, then goes to the overview; `None` when there is nothing to go back from.
+/// Dismisses errors first, then pops a layer, forgets marks and searches, leaves a group, and goes to the overview; `None`
+/// when there is nothing to go back from.
 fn back(model: &mut Model) -> Option<Vec<Effect>> {
     if dismiss(model) || model.layers.pop().is_some() {
         return Some(Vec::new());
+    }
+    if model.place() == Place::Screen(Screen::Failed) {
+        if !model.marks.is_empty() {
+            model.marks.clear();
+            return Some(Vec::new());
+        }
+        if model.wanted.filter.query.take().is_some() {
+            return Some(fetch(model));
+        }
+        if model.wanted != Wanted::default() {
+            model.wanted = Wanted::default();
+            model.by_group = true;
+            return Some(fetch(model));
+        }
     }
     (model.screen != Screen::Overview).then(|| show(model, Screen::Overview))
 }
 
 fn cancel(model: &mut Model) -> Vec<Effect> {
-    if !dismiss(model) {
-        model.layers.pop();
+    if !dismiss(model)
+        && let Some(Layer::Search(_)) = model.layers.pop()
+    {
+        model.wanted.filter.query = None;
+        return fetch(model);
     }
     Vec::new()
 }
@@ -155,6 +224,9 @@ fn step(model: &mut Model, step: Step) {
         Some(_) => {}
         None => match model.screen {
             Screen::Overview => model.row.step(&model.rows(), step, extent.page),
+            Screen::Failed if model.by_group => {
+                model.group.step(&model.group_keys(), step, extent.page);
+            }
             Screen::Failed => model.event.step(&model.event_ids(), step, extent.page),
             Screen::Tasks => model.task.step(&model.task_ids(), step, extent.page),
             Screen::Operations => model
@@ -175,7 +247,18 @@ fn open(model: &mut Model) -> Vec<Effect> {
             model.event.select(id);
         }
         model.wanted_queue = queue;
+        model.by_group = false;
+        model.wanted = Wanted::default();
         return show(model, Screen::Failed);
+    }
+    if model.place() == Place::Groups {
+        let Some(group) = model.selected_group() else {
+            return Vec::new();
+        };
+        model.by_group = false;
+        model.wanted = group;
+        model.failed.value = None;
+        return fetch(model);
     }
     let Some((_, id)) = selected_event(model) else {
         return Vec::new();
@@ -209,6 +292,9 @@ fn copy_id(model: &mut Model) -> Vec<Effect> {
                         .function(&name)
                         .map(|function| function.arn.clone()),
                 })
+        }
+        Screen::Failed if model.by_group => {
+            model.selected_group().and_then(|group| group.filter.group)
         }
         Screen::Failed => selected_event(model).map(|(_, id)| id),
         Screen::Tasks => model.task.current(&model.task_ids()),
@@ -321,6 +407,9 @@ fn turn_pattern(model: &mut Model, forward: bool) -> Vec<Effect> {
 fn commit(model: &mut Model) -> Vec<Effect> {
     match model.layers.pop() {
         Some(Layer::Confirm(confirm)) => {
+            if let Request::Start { .. } = confirm.commit {
+                model.marks.clear();
+            }
             // The form that led here stays until the daemon has agreed, so that nothing typed is lost.
             if let Some(Layer::Form(form)) = model.layers.last_mut() {
                 form.sent = true;
@@ -346,6 +435,10 @@ fn commit(model: &mut Model) -> Vec<Effect> {
 }
 
 fn submit(model: &mut Model) -> Vec<Effect> {
+    if let Some(Layer::Search(_)) = model.layers.last() {
+        model.layers.pop();
+        return Vec::new();
+    }
     let Some(Layer::Form(form)) = model.layers.last_mut() else {
         return Vec::new();
     };

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use patterns_core::failed::Filter;
 use patterns_core::operation::Selection;
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Reply, Request};
 
+use crate::effect::Effect;
 use crate::message::Message;
 use crate::model::{Model, Screen};
 use crate::sample::{self, answer, picture, press};
@@ -15,6 +17,7 @@ fn failed_list() -> Request {
     Request::FailedList {
         dead_letter_queue: None,
         limit: None,
+        filter: Filter::default(),
     }
 }
 
@@ -99,6 +102,35 @@ fn failed_events() {
     let mut model = sample::live();
     press(&mut model, "2");
     insta::assert_snapshot!("failed-asking", picture(&mut model, 80, 16));
+}
+
+#[test]
+fn failed_events_by_group() {
+    let mut model = on_failed();
+    let asked = press(&mut model, "v");
+    insta::assert_snapshot!("groups-asking", picture(&mut model, 80, 16));
+    let [Effect::Send(request)] = asked.as_slice() else {
+        panic!("{asked:?}")
+    };
+    let groups = Ok(Reply::Groups(sample::groups()));
+    answer(&mut model, request.clone(), groups);
+    insta::assert_snapshot!("groups-140x16", picture(&mut model, 140, 16));
+    insta::assert_snapshot!("groups-80x16", picture(&mut model, 80, 16));
+}
+
+#[test]
+fn a_search_with_marks() {
+    let mut model = on_failed();
+    let asked = press(&mut model, "/refused");
+    let [Effect::Send(request)] = asked.as_slice() else {
+        panic!("one question at a time: {asked:?}")
+    };
+    let mut found = sample::failed();
+    found.events.drain(..3);
+    answer(&mut model, request.clone(), Ok(Reply::Failed(found)));
+    insta::assert_snapshot!("search-typing", picture(&mut model, 110, 16));
+    press(&mut model, "⏎j  ");
+    insta::assert_snapshot!("search-marked", picture(&mut model, 110, 16));
 }
 
 #[test]
@@ -237,7 +269,19 @@ fn every_screen_and_layer_at_every_size() {
     press(&mut form, "3n");
     let mut help = sample::live();
     press(&mut help, "?");
-    let mut models = vec![sample::started(), layered, confirm, form, help];
+    let mut groups = on_failed();
+    press(&mut groups, "v");
+    let mut search = on_failed();
+    press(&mut search, "/漢字");
+    let mut models = vec![
+        sample::started(),
+        layered,
+        confirm,
+        form,
+        help,
+        groups,
+        search,
+    ];
     for screen in Screen::ALL {
         models.push(Model {
             screen,

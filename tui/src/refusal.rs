@@ -1,12 +1,14 @@
 //! Why an action cannot be done now: dimmed in the footer, and said when its key is pressed anyway.
 
+use std::collections::BTreeSet;
+
 use patterns_core::function::Function;
 use patterns_core::operation::{Operation, Redrive};
 use patterns_core::queue::QueueRole;
 
 use crate::action::{Action, Entry};
 use crate::layer::Layer;
-use crate::model::{Model, Row, Screen};
+use crate::model::{Model, Place, Row, Screen};
 
 /// The reason, as a sentence; `None` when it can be done.
 pub fn refusal(model: &Model, entry: &Entry) -> Option<String> {
@@ -39,7 +41,14 @@ pub fn refusal(model: &Model, entry: &Entry) -> Option<String> {
         Action::NextPattern | Action::PreviousPattern if snapshot.patterns.len() < 2 => {
             Some("There is no other pattern".to_owned())
         }
-        Action::Redrive | Action::RedriveQueue if on_events(model) => {
+        Action::Redrive | Action::Open if model.place() == Place::Groups => {
+            model.selected_group().is_none().then(|| "No group is selected".to_owned())
+        }
+        Action::Redrive if on_events(model) && model.layers.is_empty() && marked_queues(model) > 1 => Some(format!(
+            "The marked events are in {} queues: redrive those of one queue at a time",
+            marked_queues(model)
+        )),
+        Action::Redrive | Action::RedriveQueue | Action::Mark if on_events(model) => {
             model.selected_event().is_none().then(|| "No event is selected".to_owned())
         }
         Action::Open if model.screen == Screen::Failed => {
@@ -83,6 +92,11 @@ pub fn selected_redrive(model: &Model) -> Option<&Redrive> {
         Operation::Redrive(redrive) => Some(redrive),
         Operation::Burst(_) => None,
     }
+}
+
+/// How many queues the marked events are in.
+fn marked_queues(model: &Model) -> usize {
+    model.marks.values().collect::<BTreeSet<_>>().len()
 }
 
 fn on_events(model: &Model) -> bool {

@@ -22,6 +22,20 @@ pub fn take(model: &mut Model, request: Request, answer: Result<Reply, Problem>)
                 _ => None,
             }),
         ),
+        Request::FailedGroups { .. } => {
+            let groups = expect(answer, |reply| match reply {
+                Reply::Groups(groups) => Some(groups),
+                _ => None,
+            });
+            model.groups.take(groups, model.now);
+            let keys = model.group_keys();
+            model.group.settle(&keys);
+            if model.groups.problem.is_none() {
+                fetch_changed(model)
+            } else {
+                Vec::new()
+            }
+        }
         Request::FailedShow { id } => {
             let shown = expect(answer, |reply| match reply {
                 Reply::Event(event) => Some(event),
@@ -120,7 +134,7 @@ fn failed(model: &mut Model, answer: Result<FailedList, Problem>) -> Vec<Effect>
     let ids = model.event_ids();
     model.event.settle(&ids);
     // The queues may have changed while the answer was on its way. After a problem the next change asks again.
-    if model.failed.problem.is_none() {
+    if model.failed.problem.is_none() || model.failed_of.1 != model.wanted {
         fetch_changed(model)
     } else {
         Vec::new()

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::{SignedDuration, Timestamp};
 use patterns_core::failed::{
-    FailedDetail, FailedEvent, FailedList, HistoryEntry, LogLine, Origin, OriginKind,
+    FailedDetail, FailedEvent, FailedGroups, FailedList, Group, HistoryEntry, LogLine, Origin,
+    OriginKind,
 };
 use patterns_core::function::Function;
 use patterns_core::operation::{
@@ -206,6 +207,7 @@ pub fn event(number: u32) -> FailedEvent {
         correlation_id: Some(format!("task_created-{number}")),
         error_type: Some("DeliveryFailed".to_owned()),
         error_message: Some("the mail server refused the notification".to_owned()),
+        signature: "DeliveryFailed: the mail server refused the notification".to_owned(),
         sent_at: ago(60 + i64::from(number)),
         expires_at: Some(now() + SignedDuration::from_hours(24 * 14)),
         receive_count: 3,
@@ -225,6 +227,7 @@ pub fn failed() -> FailedList {
             }),
             error_type: None,
             error_message: None,
+            signature: "no error recorded".to_owned(),
             sent_at: ago(20 + i64::from(number)),
             ..event(number)
         })
@@ -236,6 +239,30 @@ pub fn failed() -> FailedList {
         mirrored: 17,
         approximate_total: 17,
         events,
+    }
+}
+
+/// The same by signature.
+pub fn groups() -> FailedGroups {
+    let groups = [event(0), failed().events.remove(0)].map(|event| Group {
+        signature: event.signature,
+        error_type: event.error_type,
+        sample_message: event.error_message,
+        count: if event.dead_letter_queue == "internal-handoff-failures" {
+            14
+        } else {
+            3
+        },
+        first_seen: ago(73),
+        last_seen: event.sent_at,
+        origin: event.origin,
+        dead_letter_queue: event.dead_letter_queue,
+    });
+    FailedGroups {
+        dead_letter_queue: None,
+        mirrored: 17,
+        approximate_total: 17,
+        groups: groups.into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod detail;
 pub mod failed;
+pub mod groups;
 pub mod missing;
 pub mod operations;
 pub mod overview;

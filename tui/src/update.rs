@@ -14,7 +14,7 @@ use crate::action::{Key, contexts, lookup};
 use crate::effect::Effect;
 use crate::layer::Layer;
 use crate::message::Message;
-use crate::model::{BACKLOG_POINTS, Extent, Link, Model, Screen};
+use crate::model::{BACKLOG_POINTS, Extent, Link, Model, Screen, Wanted};
 use crate::refusal::refusal;
 use crate::{edit, figure, perform, reply};
 
@@ -30,8 +30,13 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         }
         Message::Key(event) => key(model, event),
         Message::Paste(text) => {
-            if let Some(Layer::Form(form)) = model.layers.last_mut() {
-                edit::paste(form, &text);
+            match model.layers.last_mut() {
+                Some(Layer::Form(form)) => edit::paste(form, &text),
+                Some(Layer::Search(input)) => {
+                    edit::paste_into(input, &text);
+                    return search(model);
+                }
+                _ => {}
             }
             Vec::new()
         }
@@ -45,6 +50,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
                 ));
             }
             model.failed.asking = false;
+            model.groups.asking = false;
             model.tasks.asking = false;
             fetch(model)
         }
@@ -67,16 +73,21 @@ pub fn fetch(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     match model.screen {
-        Screen::Failed if !model.failed.asking => {
-            model.failed.asking = true;
-            model.failed_of = model
-                .snapshot
-                .as_ref()
-                .map(dead_letters)
-                .unwrap_or_default();
-            vec![Effect::Send(Request::FailedList {
+        Screen::Failed if model.by_group && !model.groups.asking => {
+            model.groups.asking = true;
+            model.failed_of = failed_now(model);
+            vec![Effect::Send(Request::FailedGroups {
                 dead_letter_queue: None,
+            })]
+        }
+        Screen::Failed if !model.by_group && !model.failed.asking => {
+            model.failed.asking = true;
+            model.failed_of = failed_now(model);
+            let Wanted { queue, filter } = model.wanted.clone();
+            vec![Effect::Send(Request::FailedList {
+                dead_letter_queue: queue,
                 limit: None,
+                filter,
             })]
         }
         Screen::Tasks if !model.tasks.asking => {
@@ -92,17 +103,29 @@ pub fn fetch(model: &mut Model) -> Vec<Effect> {
     }
 }
 
-/// Asks for the failed events again when the queues hold others than they did at the last question.
+/// Asks for the failed events again when the queues hold others, or others are wanted, than at the last question.
 pub fn fetch_changed(model: &mut Model) -> Vec<Effect> {
-    let changed = model
-        .snapshot
-        .as_ref()
-        .is_some_and(|snapshot| dead_letters(snapshot) != model.failed_of);
+    let changed = model.snapshot.is_some() && failed_now(model) != model.failed_of;
     if model.screen == Screen::Failed && changed {
         fetch(model)
     } else {
         Vec::new()
     }
+}
+
+/// What the answer to a question for failed events depends on.
+fn failed_now(model: &Model) -> (Vec<(String, u64)>, Wanted) {
+    let held = model.snapshot.as_ref().map(dead_letters);
+    (held.unwrap_or_default(), model.wanted.clone())
+}
+
+/// Shows what is searched for, as far as it is typed.
+fn search(model: &mut Model) -> Vec<Effect> {
+    if let Some(Layer::Search(input)) = model.layers.last() {
+        let query = input.value().trim();
+        model.wanted.filter.query = (!query.is_empty()).then(|| query.to_owned());
+    }
+    fetch_changed(model)
 }
 
 /// What the mirror and the queues hold, queue by queue.
@@ -134,6 +157,10 @@ fn key(model: &mut Model, event: KeyEvent) -> Vec<Effect> {
         (None, Some(Layer::Form(form))) => {
             edit::key(form, event);
             Vec::new()
+        }
+        (None, Some(Layer::Search(input))) => {
+            edit::key_into(input, event);
+            search(model)
         }
         (None, _) => Vec::new(),
     }
@@ -254,6 +281,7 @@ fn lost(model: &mut Model, problem: Problem, retry_in: Duration) {
     let retry_at = model.now.checked_add(retry_in).unwrap_or(model.now);
     model.link = Link::Lost { problem, retry_at };
     model.failed.asking = false;
+    model.groups.asking = false;
     model.tasks.asking = false;
 }
 

@@ -22,7 +22,7 @@ use crate::action::contexts_of;
 use crate::frame as around;
 use crate::layer::Layer;
 use crate::model::{Extent, Model, Screen};
-use crate::screen::{detail, failed, missing, operations, overview, tasks};
+use crate::screen::{detail, failed, groups, missing, operations, overview, tasks};
 use crate::theme::Theme;
 use crate::widget::{confirm, dialog, form, help, notice};
 
@@ -88,6 +88,7 @@ fn draw_screen(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) -> 
     };
     let page = match model.screen {
         Screen::Overview => overview::draw(model, snapshot, theme, area, buffer),
+        Screen::Failed if model.by_group => groups::draw(model, theme, area, buffer),
         Screen::Failed => failed::draw(model, theme, area, buffer),
         Screen::Tasks => tasks::draw(model, theme, area, buffer),
         Screen::Operations => operations::draw(model, theme, area, buffer),
@@ -112,7 +113,7 @@ fn draw_layer(
             // The keys of what lies below the help.
             let below = at.checked_sub(1).and_then(|below| model.layers.get(below));
             return Some(help::draw(
-                contexts_of(model.screen, below),
+                contexts_of(model.place(), below),
                 *scroll,
                 theme,
                 area,
@@ -135,6 +136,8 @@ fn draw_layer(
         Layer::Choose(choose) => confirm::choose(choose, theme, area, buffer),
         Layer::Confirm(stated) => confirm::confirm(stated, model.now, theme, area, buffer),
         Layer::Form(form) => form::draw(form, theme, area, frame),
+        // The list shows it.
+        Layer::Search(_) => {}
     }
     None
 }

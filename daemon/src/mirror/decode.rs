@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::signature::signature;
 use crate::letter::{AttributeValue, Letter};
 use crate::origin::Evidence;
 
@@ -22,6 +23,8 @@ pub struct Decoded {
     pub error_type: Option<String>,
     /// The error's message.
     pub error_message: Option<String>,
+    /// What it has in common with others that failed alike.
+    pub signature: String,
     /// The correlation id of the event.
     pub correlation_id: Option<String>,
     /// Request id of the invocation that failed.
@@ -83,6 +86,7 @@ pub fn decode(letter: &Letter) -> Decoded {
             // ErrorCode is an HTTP status and no type.
             error_type: None,
             error_message: letter.text("ErrorMessage").map(str::to_owned),
+            signature: signature(None, letter.text("ErrorMessage"), &Value::Null),
             correlation_id,
             request_id: Some(request_id.to_owned()),
             sent_at: enqueued_at,
@@ -99,6 +103,7 @@ pub fn decode(letter: &Letter) -> Decoded {
             }),
         error_type: None,
         error_message: None,
+        signature: signature(None, None, &Value::Null),
         correlation_id,
         request_id: None,
         sent_at: enqueued_at,
@@ -114,12 +119,15 @@ fn decode_record(letter: &Letter, record: &Record<'_>, enqueued_at: Timestamp) -
         .and_then(|raw| serde_json::from_str(raw.get()).ok())
         .unwrap_or_default();
     let text = |key: &str| response.get(key).and_then(Value::as_str).map(str::to_owned);
+    let error_type = text("errorType").or_else(|| Some(context.condition.clone()));
+    let error_message = text("errorMessage");
     Decoded {
         evidence: Evidence::Record {
             function: crate::aws::functions::function_name(&context.function_arn).to_owned(),
         },
-        error_type: text("errorType").or_else(|| Some(context.condition.clone())),
-        error_message: text("errorMessage"),
+        signature: signature(error_type.as_deref(), error_message.as_deref(), &response),
+        error_type,
+        error_message,
         correlation_id: correlation_id(letter, record.request_payload.map_or("", RawValue::get)),
         request_id: context.request_id.clone(),
         sent_at: record
@@ -154,6 +162,14 @@ fn correlation_id(letter: &Letter, payload: &str) -> Option<String> {
             .ok()?
             .correlation_id
     })
+}
+
+/// Where in the JSON of a message's body the original event is, as SQLite writes paths.
+pub fn root(letter: &Letter) -> &'static str {
+    match record(&letter.body) {
+        Some(_) => "$.requestPayload",
+        None => "$",
+    }
 }
 
 /// The original event as text, byte for byte, for a target of that kind; or why there is none.

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use patterns_core::failed::{FailedEvent, FailedList};
+use patterns_core::failed::{FailedEvent, FailedGroups, FailedList, Filter, GROUPS_MAX, Group};
 use patterns_core::problem::{Problem, ProblemKind};
 
+use super::search::{self, Condition};
 use super::store::Mirrored;
 use super::{Mirror, disk};
 use crate::origin::{Evidence, resolve};
@@ -33,6 +34,7 @@ pub fn event(mirrored: &Mirrored, topology: &Topology) -> FailedEvent {
         correlation_id: decoded.correlation_id.clone(),
         error_type: decoded.error_type.clone(),
         error_message: decoded.error_message.clone(),
+        signature: decoded.signature.clone(),
         sent_at: decoded.sent_at,
         expires_at: retention.and_then(|retention| decoded.enqueued_at.checked_add(retention).ok()),
         // Whatever was tried at all was tried once.
@@ -44,33 +46,21 @@ pub fn event(mirrored: &Mirrored, topology: &Topology) -> FailedEvent {
     }
 }
 
-/// The newest failed events of one dead-letter queue or all.
+/// The newest failed events of one dead-letter queue or all, as far as the filter lets them through.
 pub async fn list(
     mirror: &Mirror,
     state: &State,
     queue: Option<String>,
+    filter: &Filter,
     limit: u32,
 ) -> Result<FailedList, Problem> {
     let topology = state.topology();
-    let snapshot = state.snapshot();
-    let asked: Vec<&QueueFacts> = match &queue {
-        Some(name) => vec![known(&topology, name)?],
-        None => topology
-            .queues
-            .keys()
-            .filter_map(|name| topology.dead_letter_queue(name))
-            .collect(),
-    };
-    let arns = asked.iter().map(|queue| queue.arn.clone()).collect();
-    let rows = mirror.store.list(arns, limit).await.map_err(disk)?;
-    let mut mirrored = 0;
-    let mut approximate_total = 0;
-    for queue in &asked {
-        mirrored += mirror.store.count(&queue.arn).await.map_err(disk)?;
-        approximate_total += snapshot
-            .queue(&queue.name)
-            .map_or(0, patterns_core::queue::Queue::depth);
-    }
+    let asked = asked(&topology, queue.as_deref())?;
+    let condition = condition(mirror, &asked, filter, &topology).await?;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let rows = mirror.store.list(arns(&asked), condition, limit).await;
+    let rows = rows.map_err(disk)?.ok_or_else(search::too_long)?;
+    let (mirrored, approximate_total) = held(mirror, state, &asked).await?;
     let events: Vec<_> = rows.iter().map(|row| event(row, &topology)).collect();
     let origins: BTreeSet<_> = events.iter().map(|event| event.origin.clone()).collect();
     let shared = match (queue.is_some(), origins.len(), origins.into_iter().next()) {
@@ -84,6 +74,90 @@ pub async fn list(
         approximate_total,
         events,
     })
+}
+
+/// The failed events of one dead-letter queue or all, by signature.
+pub async fn groups(
+    mirror: &Mirror,
+    state: &State,
+    queue: Option<String>,
+) -> Result<FailedGroups, Problem> {
+    let topology = state.topology();
+    let asked = asked(&topology, queue.as_deref())?;
+    let alike = mirror.store.groups(arns(&asked), GROUPS_MAX).await;
+    let (mirrored, approximate_total) = held(mirror, state, &asked).await?;
+    let groups = alike.map_err(disk)?.into_iter().map(|alike| Group {
+        origin: resolve(&alike.evidence, &alike.queue_arn, &topology).known(),
+        dead_letter_queue: name_of(&alike.queue_arn).to_owned(),
+        signature: alike.signature,
+        error_type: alike.error_type,
+        sample_message: alike.sample_message,
+        count: alike.count,
+        first_seen: alike.first,
+        last_seen: alike.last,
+    });
+    Ok(FailedGroups {
+        dead_letter_queue: queue,
+        mirrored,
+        approximate_total,
+        groups: groups.collect(),
+    })
+}
+
+/// The condition of a filter on those queues. An origin is what the messages there say about it.
+pub async fn condition(
+    mirror: &Mirror,
+    queues: &[&QueueFacts],
+    filter: &Filter,
+    topology: &Topology,
+) -> Result<Condition, Problem> {
+    let condition = search::condition(filter)?;
+    let Some(name) = &filter.origin else {
+        return Ok(condition);
+    };
+    let mut places = Vec::new();
+    for queue in queues {
+        let said = mirror.store.evidence(&queue.arn).await.map_err(disk)?;
+        places.extend(said.into_iter().filter(|evidence| {
+            resolve(evidence, &queue.arn, topology)
+                .known()
+                .is_some_and(|origin| origin.name == *name)
+        }));
+    }
+    Ok(condition.at_places(&places))
+}
+
+/// The queue of that name, or all dead-letter queues.
+fn asked<'a>(topology: &'a Topology, queue: Option<&str>) -> Result<Vec<&'a QueueFacts>, Problem> {
+    match queue {
+        Some(name) => Ok(vec![known(topology, name)?]),
+        None => Ok(topology
+            .queues
+            .keys()
+            .filter_map(|name| topology.dead_letter_queue(name))
+            .collect()),
+    }
+}
+
+fn arns(queues: &[&QueueFacts]) -> Vec<String> {
+    queues.iter().map(|queue| queue.arn.clone()).collect()
+}
+
+/// How many events of those queues are mirrored, and how many they hold by SQS's own count.
+async fn held(
+    mirror: &Mirror,
+    state: &State,
+    queues: &[&QueueFacts],
+) -> Result<(u64, u64), Problem> {
+    let snapshot = state.snapshot();
+    let (mut mirrored, mut total) = (0, 0);
+    for queue in queues {
+        mirrored += mirror.store.count(&queue.arn).await.map_err(disk)?;
+        total += snapshot
+            .queue(&queue.name)
+            .map_or(0, patterns_core::queue::Queue::depth);
+    }
+    Ok((mirrored, total))
 }
 
 /// The dead-letter queue of that name, or a problem that names those that exist.

@@ -1,20 +1,27 @@
 //! The mirror's table: what the dead-letter queues held when they were last looked at.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::types::{Type, Value};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::decode::{Decoded, attributes, decode};
+use super::decode::{Decoded, decode, root};
+use super::search::Condition;
 use crate::database::{Database, DatabaseError, Durability};
 use crate::letter::{Letter, event_id};
 use crate::origin::Evidence;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS world (one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS failed (
+-- It kept no whole messages; the next scans fill its successor.
+DROP TABLE IF EXISTS failed;
+CREATE TABLE IF NOT EXISTS event (
     queue_arn TEXT NOT NULL,
     message_id TEXT NOT NULL,
     id TEXT NOT NULL,            -- what people call it
@@ -24,13 +31,20 @@ CREATE TABLE IF NOT EXISTS failed (
     looks INTEGER NOT NULL,      -- how often we received it just to look
     receives INTEGER NOT NULL,   -- SQS's receive count, our looks included
     evidence TEXT NOT NULL,      -- JSON
+    signature TEXT NOT NULL,
+    error_type TEXT,
+    error_message TEXT,
+    correlation_id TEXT,
     decoded TEXT NOT NULL,       -- JSON
-    attributes TEXT NOT NULL,    -- JSON
-    payload TEXT NOT NULL,       -- JSON
+    system TEXT NOT NULL,        -- system attributes as JSON
+    attributes TEXT NOT NULL,    -- message attributes as JSON
+    root TEXT NOT NULL,          -- where in the body the original event is
+    body TEXT NOT NULL,
     PRIMARY KEY (queue_arn, message_id)
 );
-CREATE INDEX IF NOT EXISTS failed_by_id ON failed (id);
-CREATE INDEX IF NOT EXISTS failed_by_age ON failed (queue_arn, sent_at);
+CREATE INDEX IF NOT EXISTS event_by_id ON event (id);
+CREATE INDEX IF NOT EXISTS event_by_age ON event (queue_arn, sent_at);
+CREATE INDEX IF NOT EXISTS event_by_group ON event (queue_arn, signature, evidence, sent_at);
 ";
 
 /// One mirrored message without its payload.
@@ -50,6 +64,30 @@ pub struct Mirrored {
     pub decoded: Decoded,
 }
 
+/// Messages of one queue that failed alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alike {
+    /// ARN of the queue they are in.
+    pub queue_arn: String,
+    /// What they have in common.
+    pub signature: String,
+    /// What they say about where they failed.
+    pub evidence: Evidence,
+    /// Of the newest.
+    pub error_type: Option<String>,
+    /// Of the newest.
+    pub sample_message: Option<String>,
+    /// How many.
+    pub count: u64,
+    /// When the oldest was sent.
+    pub first: Timestamp,
+    /// When the newest was sent.
+    pub last: Timestamp,
+}
+
+/// The mirror's thread does nothing else during a search, so none may take longer.
+pub const SEARCH: Duration = Duration::from_secs(5);
+
 /// Handle on the table.
 #[derive(Clone)]
 pub struct Store {
@@ -67,7 +105,7 @@ impl Store {
                     .query_row("SELECT name FROM world", [], |row| row.get(0))
                     .optional()?;
                 if known.as_ref() != Some(&world) {
-                    connection.execute("DELETE FROM failed", [])?;
+                    connection.execute("DELETE FROM event", [])?;
                     connection.execute("INSERT OR REPLACE INTO world VALUES (1, ?1)", [world])?;
                 }
                 Ok(())
@@ -88,7 +126,8 @@ impl Store {
         self.database
             .write(move |connection| {
                 let mut insert = connection.prepare_cached(
-                    "INSERT INTO failed VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9, ?10, ?11)
+                    "INSERT INTO event VALUES
+                     (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
                      ON CONFLICT DO UPDATE SET scan = excluded.scan, looks = looks + 1, receives = excluded.receives",
                 )?;
                 for letter in letters {
@@ -107,9 +146,15 @@ impl Store {
                         scan,
                         receives,
                         serde_json::to_string(&decoded.evidence)?,
+                        decoded.signature,
+                        decoded.error_type,
+                        decoded.error_message,
+                        decoded.correlation_id,
                         serde_json::to_string(&decoded)?,
-                        serde_json::to_string(&attributes(&letter))?,
-                        super::decode::payload(&letter).to_string(),
+                        serde_json::to_string(&letter.system)?,
+                        serde_json::to_string(&letter.attributes)?,
+                        root(&letter),
+                        letter.body,
                     ])?;
                 }
                 Ok(())
@@ -129,7 +174,7 @@ impl Store {
             .write(move |connection| {
                 if complete {
                     connection.execute(
-                        "DELETE FROM failed WHERE queue_arn = ?1 AND scan <> ?2",
+                        "DELETE FROM event WHERE queue_arn = ?1 AND scan <> ?2",
                         params![queue_arn, scan],
                     )?;
                 }
@@ -147,9 +192,8 @@ impl Store {
         let queue_arn = queue_arn.to_owned();
         self.database
             .write(move |connection| {
-                let mut delete = connection.prepare_cached(
-                    "DELETE FROM failed WHERE queue_arn = ?1 AND message_id = ?2",
-                )?;
+                let mut delete = connection
+                    .prepare_cached("DELETE FROM event WHERE queue_arn = ?1 AND message_id = ?2")?;
                 for message_id in message_ids {
                     delete.execute(params![queue_arn, message_id])?;
                 }
@@ -166,11 +210,11 @@ impl Store {
         self.database
             .write(move |connection| {
                 let queues: Vec<String> = connection
-                    .prepare_cached("SELECT DISTINCT queue_arn FROM failed")?
+                    .prepare_cached("SELECT DISTINCT queue_arn FROM event")?
                     .query_map([], |row| row.get(0))?
                     .collect::<Result<_, _>>()?;
                 for queue in queues.iter().filter(|queue| gone(queue.as_str())) {
-                    connection.execute("DELETE FROM failed WHERE queue_arn = ?1", [queue])?;
+                    connection.execute("DELETE FROM event WHERE queue_arn = ?1", [queue])?;
                 }
                 Ok(())
             })
@@ -185,40 +229,104 @@ impl Store {
             .await
     }
 
-    /// The newest messages of those queues.
+    /// The newest messages of those queues for which the condition holds; `None` when that takes too long to find out.
     pub async fn list(
         &self,
         queue_arns: Vec<String>,
-        limit: u32,
-    ) -> Result<Vec<Mirrored>, DatabaseError> {
+        condition: Condition,
+        limit: usize,
+    ) -> Result<Option<Vec<Mirrored>>, DatabaseError> {
         self.database
             .read(move |connection| {
-                let mut select = connection.prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM failed WHERE queue_arn IN (SELECT value FROM json_each(?1))
-                     ORDER BY sent_at DESC, message_id LIMIT ?2"
-                ))?;
+                let Some(found) = search(connection, &queue_arns, &condition, limit)? else {
+                    return Ok(None);
+                };
+                let mut select = connection
+                    .prepare_cached(&format!("SELECT {COLUMNS} FROM event WHERE rowid = ?1"))?;
+                let rows = found
+                    .into_iter()
+                    .map(|row| select.query_row([row], mirrored));
+                Ok(Some(rows.collect::<Result<_, _>>()?))
+            })
+            .await
+    }
+
+    /// Message id and evidence of the newest messages of the queue for which the condition holds; `None` when that takes
+    /// too long to find out.
+    pub async fn matching(
+        &self,
+        queue_arn: &str,
+        condition: Condition,
+        limit: usize,
+    ) -> Result<Option<Vec<(String, Evidence)>>, DatabaseError> {
+        let queue_arn = queue_arn.to_owned();
+        self.database
+            .read(move |connection| {
+                let Some(found) = search(connection, &[queue_arn], &condition, limit)? else {
+                    return Ok(None);
+                };
+                let mut select = connection
+                    .prepare_cached("SELECT message_id, evidence FROM event WHERE rowid = ?1")?;
+                let rows = found
+                    .into_iter()
+                    .map(|row| select.query_row([row], |row| Ok((row.get(0)?, json(row, 1)?))));
+                Ok(Some(rows.collect::<Result<_, _>>()?))
+            })
+            .await
+    }
+
+    /// Events of those queues that failed alike and at the same place, the most frequent first.
+    pub async fn groups(
+        &self,
+        queue_arns: Vec<String>,
+        limit: usize,
+    ) -> Result<Vec<Alike>, DatabaseError> {
+        self.database
+            .read(move |connection| {
+                let mut select = connection.prepare_cached(
+                    "SELECT queue_arn, signature, evidence, count(*), min(sent_at), max(sent_at) FROM event
+                     WHERE queue_arn IN (SELECT value FROM json_each(?1))
+                     GROUP BY queue_arn, signature, evidence ORDER BY 4 DESC, 6 DESC LIMIT ?2",
+                )?;
+                let mut newest = connection.prepare_cached(
+                    "SELECT error_type, error_message FROM event
+                     WHERE queue_arn = ?1 AND signature = ?2 AND evidence = ?3 ORDER BY sent_at DESC LIMIT 1",
+                )?;
                 let queues = serde_json::to_string(&queue_arns)?;
-                let rows = select.query_map(params![queues, limit], mirrored)?;
+                let rows = select.query_map(params![queues, limit], |row| {
+                    let (queue_arn, signature, evidence): (String, String, String) =
+                        (row.get(0)?, row.get(1)?, row.get(2)?);
+                    let (error_type, sample_message) = newest
+                        .query_row([&queue_arn, &signature, &evidence], |row| {
+                            Ok((row.get(0)?, row.get(1)?))
+                        })?;
+                    Ok(Alike {
+                        queue_arn,
+                        signature,
+                        evidence: json(row, 2)?,
+                        error_type,
+                        sample_message,
+                        count: row.get::<_, i64>(3)?.unsigned_abs(),
+                        first: instant(row.get(4)?),
+                        last: instant(row.get(5)?),
+                    })
+                })?;
                 Ok(rows.collect::<Result<_, _>>()?)
             })
             .await
     }
 
-    /// The messages whose id begins with `prefix`, two at most, each with attributes and payload.
-    pub async fn find(
-        &self,
-        prefix: &str,
-    ) -> Result<Vec<(Mirrored, BTreeMap<String, String>, serde_json::Value)>, DatabaseError> {
+    /// The messages whose id begins with `prefix`, two at most, whole.
+    pub async fn find(&self, prefix: &str) -> Result<Vec<(Mirrored, Letter)>, DatabaseError> {
         let prefix = prefix.to_owned();
         self.database
             .read(move |connection| {
                 let mut select = connection.prepare_cached(&format!(
-                    "SELECT {COLUMNS}, attributes, payload FROM failed
+                    "SELECT {COLUMNS}, body, attributes, system FROM event
                      WHERE id >= ?1 AND id < ?1 || 'g' ORDER BY id LIMIT 2"
                 ))?;
-                let rows = select.query_map([prefix], |row| {
-                    Ok((mirrored(row)?, json(row, 6)?, json(row, 7)?))
-                })?;
+                let rows =
+                    select.query_map([prefix], |row| Ok((mirrored(row)?, letter(row, 6)?)))?;
                 Ok(rows.collect::<Result<_, _>>()?)
             })
             .await
@@ -234,7 +342,7 @@ impl Store {
         self.database
             .read(move |connection| {
                 let mut select = connection.prepare_cached(
-                    "SELECT message_id, evidence FROM failed WHERE id = ?1 AND queue_arn = ?2",
+                    "SELECT message_id, evidence FROM event WHERE id = ?1 AND queue_arn = ?2",
                 )?;
                 let mut found = BTreeMap::new();
                 for id in ids {
@@ -258,7 +366,7 @@ impl Store {
         self.database
             .read(move |connection| {
                 let mut select = connection
-                    .prepare_cached("SELECT DISTINCT evidence FROM failed WHERE queue_arn = ?1")?;
+                    .prepare_cached("SELECT DISTINCT evidence FROM event WHERE queue_arn = ?1")?;
                 let rows = select.query_map([queue_arn], |row| json(row, 0))?;
                 Ok(rows.collect::<Result<_, _>>()?)
             })
@@ -270,7 +378,7 @@ const COLUMNS: &str = "queue_arn, message_id, id, seen_at, max(receives - looks,
 
 fn count(connection: &Connection, queue_arn: &str) -> Result<u64, DatabaseError> {
     let count: i64 = connection.query_row(
-        "SELECT count(*) FROM failed WHERE queue_arn = ?1",
+        "SELECT count(*) FROM event WHERE queue_arn = ?1",
         [queue_arn],
         |row| row.get(0),
     )?;
@@ -282,10 +390,71 @@ fn mirrored(row: &Row<'_>) -> rusqlite::Result<Mirrored> {
         queue_arn: row.get(0)?,
         message_id: row.get(1)?,
         id: row.get(2)?,
-        seen_at: Timestamp::from_millisecond(row.get(3)?).unwrap_or(Timestamp::UNIX_EPOCH),
+        seen_at: instant(row.get(3)?),
         receives: row.get(4)?,
         decoded: json(row, 5)?,
     })
+}
+
+fn instant(milliseconds: i64) -> Timestamp {
+    Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The message from its body, attributes and system attributes, beginning at `column`. It was released long ago, so it has
+/// no receipt handle.
+fn letter(row: &Row<'_>, column: usize) -> rusqlite::Result<Letter> {
+    Ok(Letter {
+        message_id: row.get(1)?,
+        receipt_handle: String::new(),
+        body: row.get(column)?,
+        attributes: json(row, column + 1)?,
+        system: json(row, column + 2)?,
+    })
+}
+
+/// The rows of those queues for which the condition holds, the newest first; `None` when it takes longer than [`SEARCH`].
+/// Each row is read while it is asked for, so that
+/// neither time nor memory grows with the mirror beyond their limits.
+fn search(
+    connection: &Connection,
+    queue_arns: &[String],
+    condition: &Condition,
+    limit: usize,
+) -> Result<Option<Vec<i64>>, DatabaseError> {
+    let sql = format!(
+        "SELECT sent_at, rowid, {} FROM event WHERE queue_arn = ? AND {} ORDER BY sent_at DESC",
+        condition.exact.sql(),
+        condition.possible.sql()
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let started = Instant::now();
+    let mut found: Vec<(i64, i64)> = Vec::new();
+    for queue_arn in queue_arns {
+        let queue_arn = Value::from(queue_arn.clone());
+        let values = condition
+            .exact
+            .values
+            .iter()
+            .chain([&queue_arn])
+            .chain(&condition.possible.values);
+        let mut rows = select.query(params_from_iter(values))?;
+        let mut met = 0;
+        while let Some(row) = rows.next()? {
+            if started.elapsed() > SEARCH {
+                return Ok(None);
+            }
+            if row.get::<_, Option<bool>>(2)? == Some(true) {
+                found.push((row.get(0)?, row.get(1)?));
+                met += 1;
+                if met == limit {
+                    break;
+                }
+            }
+        }
+    }
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    found.truncate(limit);
+    Ok(Some(found.into_iter().map(|(_, row)| row).collect()))
 }
 
 fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
@@ -293,73 +462,4 @@ fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlit
     serde_json::from_str(&text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::letter::tests::letter;
-
-    const QUEUE: &str = "arn:aws:sqs:eu-west-1:123456789012:dlq";
-
-    async fn store(dir: &Path) -> Store {
-        Store::open(dir, "here".to_owned()).await.unwrap()
-    }
-
-    fn received(message_id: &str, receives: u32) -> Letter {
-        let mut letter = letter(message_id, &format!(r#"{{"m":"{message_id}"}}"#));
-        letter
-            .system
-            .insert("ApproximateReceiveCount".to_owned(), receives.to_string());
-        letter
-    }
-
-    #[tokio::test]
-    async fn only_a_complete_scan_forgets() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path()).await;
-        store
-            .met(QUEUE, 1, vec![received("a", 4), received("b", 4)])
-            .await
-            .unwrap();
-        assert_eq!(store.finish(QUEUE, 1, true).await.unwrap(), 2);
-        store.met(QUEUE, 2, vec![received("a", 5)]).await.unwrap();
-        assert_eq!(store.finish(QUEUE, 2, false).await.unwrap(), 2);
-        // Also when the clock went back since.
-        store.met(QUEUE, 0, vec![received("a", 6)]).await.unwrap();
-        assert_eq!(store.finish(QUEUE, 0, true).await.unwrap(), 1);
-        let list = store.list(vec![QUEUE.to_owned()], 10).await.unwrap();
-        assert_eq!(list[0].message_id, "a");
-        // 6 receives, 3 of them looks of ours.
-        assert_eq!(list[0].receives, 3);
-        assert_eq!(store.remove(QUEUE, vec!["a".to_owned()]).await.unwrap(), 0);
-    }
-
-    #[tokio::test]
-    async fn an_event_is_found_by_its_leading_digits() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path()).await;
-        store.met(QUEUE, 1, vec![received("a", 1)]).await.unwrap();
-        let id = event_id(QUEUE, "a");
-        let found = store.find(&id[..4]).await.unwrap();
-        assert_eq!(found[0].0.id, id);
-        assert_eq!(found[0].2, serde_json::json!({"m": "a"}));
-        assert!(store.find("zz").await.unwrap().is_empty());
-        let chosen = store
-            .chosen(QUEUE, vec![id.clone(), "unknown".to_owned()])
-            .await
-            .unwrap();
-        assert_eq!(chosen.keys().collect::<Vec<_>>(), [&id]);
-    }
-
-    #[tokio::test]
-    async fn another_world_begins_empty() {
-        let dir = tempfile::tempdir().unwrap();
-        let here = store(dir.path()).await;
-        here.met(QUEUE, 1, vec![received("a", 1)]).await.unwrap();
-        drop(here);
-        assert_eq!(store(dir.path()).await.count(QUEUE).await.unwrap(), 1);
-        let there = Store::open(dir.path(), "there".to_owned()).await.unwrap();
-        assert_eq!(there.count(QUEUE).await.unwrap(), 0);
-    }
 }

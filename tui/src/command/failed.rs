@@ -1,9 +1,9 @@
-//! `failed list` and `failed show`.
+//! `failed list`, `failed groups` and `failed show`.
 
 use std::fmt::Write;
 
 use jiff::Timestamp;
-use patterns_core::failed::{FailedDetail, FailedList};
+use patterns_core::failed::{FailedDetail, FailedGroups, FailedList};
 use patterns_core::problem::{Problem, exit};
 use patterns_core::protocol::{Reply, Request};
 use patterns_core::text::visible_lines;
@@ -15,17 +15,28 @@ use crate::{figure, print};
 
 pub async fn run(client: &Client, failed: Failed, json: bool) -> Result<u8, Problem> {
     match failed {
-        Failed::List { dead_letter_queue } => {
+        Failed::List {
+            dead_letter_queue,
+            which,
+        } => {
             let Reply::Failed(list) = client
                 .send(Request::FailedList {
                     dead_letter_queue,
                     limit: None,
+                    filter: which.into(),
                 })
                 .await?
             else {
                 return Err(unexpected());
             };
             print::answer(&list, json, || table(&list))?;
+        }
+        Failed::Groups { dead_letter_queue } => {
+            let request = Request::FailedGroups { dead_letter_queue };
+            let Reply::Groups(groups) = client.send(request).await? else {
+                return Err(unexpected());
+            };
+            print::answer(&groups, json, || group_table(&groups))?;
         }
         Failed::Show { id } => {
             let Reply::Event(event) = client.send(Request::FailedShow { id }).await? else {
@@ -78,11 +89,49 @@ fn table(list: &FailedList) -> String {
     out
 }
 
+fn group_table(groups: &FailedGroups) -> String {
+    let now = Timestamp::now();
+    let rows: Vec<_> = groups
+        .groups
+        .iter()
+        .map(|group| {
+            [
+                group.count.to_string(),
+                group.signature.clone(),
+                group
+                    .origin
+                    .as_ref()
+                    .map_or_else(|| figure::UNKNOWN.to_owned(), ToString::to_string),
+                group.dead_letter_queue.clone(),
+                figure::age(group.first_seen, now),
+                figure::age(group.last_seen, now),
+            ]
+        })
+        .collect();
+    let headings = [
+        "count>",
+        "signature",
+        "failed at",
+        "dead-letter queue",
+        "first>",
+        "last>",
+    ];
+    let mut out = print::table(headings, &rows);
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        out,
+        "\n{} events read of about {}",
+        groups.mirrored, groups.approximate_total
+    );
+    out
+}
+
 fn sheet(detail: &FailedDetail) -> String {
     let event = &detail.event;
     let unknown = || figure::UNKNOWN.to_owned();
     let mut out = print::facts(&[
         ("id", event.id.clone()),
+        ("group", event.signature.clone()),
         ("error", event.error_type.clone().unwrap_or_else(unknown)),
         (
             "message",

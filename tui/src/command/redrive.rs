@@ -1,5 +1,6 @@
 //! `redrive`: plan, ask, start, and wait when told to.
 
+use patterns_core::failed::Filter;
 use patterns_core::operation::{Operation, OperationState, Plan, Redrive, Selection};
 use patterns_core::problem::{Problem, exit};
 use patterns_core::protocol::{Reply, Request};
@@ -15,10 +16,13 @@ pub fn check(args: &cli::Redrive) -> Result<(), Problem> {
 }
 
 pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, Problem> {
-    let selection = if args.ids.is_empty() {
+    let filter = Filter::from(args.which);
+    let selection = if !args.ids.is_empty() {
+        Selection::Chosen(args.ids)
+    } else if filter.is_empty() {
         Selection::Everything
     } else {
-        Selection::Chosen(args.ids)
+        Selection::Matching(filter)
     };
     let request = Request::Plan {
         dead_letter_queue: args.dead_letter_queue,
@@ -62,6 +66,7 @@ fn statement(plan: &Plan) -> String {
     let which = match &plan.selection {
         Selection::Everything => "everything in the queue".to_owned(),
         Selection::Chosen(ids) => ids.join(" "),
+        Selection::Matching(filter) => format!("those {filter}"),
     };
     let title = format!("Redrive {}\n", figure::count(plan.planned, "event"));
     let facts = print::facts(&[

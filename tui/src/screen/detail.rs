@@ -101,6 +101,7 @@ fn lines(detail: &FailedDetail, now: Timestamp, theme: Theme) -> Vec<Line<'stati
     let unknown = || "not recorded: the message was moved by a redrive policy".to_owned();
     let mut lines = vec![
         fact("Error", event.error_type.clone().unwrap_or_else(unknown)),
+        fact("Group", event.signature.clone()),
         fact(
             "Message",
             event
