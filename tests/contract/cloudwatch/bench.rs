@@ -1,4 +1,4 @@
-//! One emulator for all cases, each with metrics and queues of its own.
+//! One emulator for all cases, each with metrics and queues of its own; or the place that the environment names.
 
 use std::{
     path::PathBuf,
@@ -7,38 +7,26 @@ use std::{
 };
 
 use aws_sdk_cloudwatch::{
-    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig},
     error::ProvideErrorMetadata,
     primitives::DateTime,
     types::{Dimension, Metric, MetricDataQuery, MetricDatum, MetricStat},
 };
-use patterns_local::{Local, Options};
+use patterns_local::Local;
 
-/// What is waited for must come within this time, or the case fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::cloud::{self, Cloud};
 
-/// The emulator's URL. It runs on a thread of its own, because every case brings and ends its own runtime.
-fn endpoint() -> &'static str {
+/// The URL of the one emulator. It runs on a thread of its own, because every case brings and ends its own runtime.
+fn emulator() -> &'static str {
     static ENDPOINT: OnceLock<String> = OnceLock::new();
     ENDPOINT.get_or_init(|| {
         let (started, endpoint) = mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
-                let exe = env!("CARGO_BIN_EXE_patterns-local");
-                let local = Local::start(Options {
-                    port: 0,
-                    concurrency: 1,
-                    retry_waits: [Duration::ZERO; 2],
-                    exec_command: vec![exe.into(), "exec".into()],
-                    function_command: vec![exe.into(), "function".into()],
-                    work_dir: PathBuf::from(env!("CARGO_TARGET_TMPDIR")),
-                    state_dir: None,
-                    templates: Vec::new(),
-                    admin: false,
-                })
-                .await
-                .unwrap_or_else(|error| panic!("{error}"));
+                let work_dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+                let local = Local::start(cloud::options(1, work_dir))
+                    .await
+                    .unwrap_or_else(|error| panic!("{error}"));
                 started.send(local.endpoint_url.clone()).unwrap();
                 std::future::pending::<()>().await;
             });
@@ -50,32 +38,26 @@ fn endpoint() -> &'static str {
 pub struct Bench {
     pub cloudwatch: aws_sdk_cloudwatch::Client,
     pub sqs: aws_sdk_sqs::Client,
+    pub cloud: Cloud,
     /// The present minute's start in epoch seconds. It may be over before the case ends.
     pub minute: i64,
 }
 
 impl Bench {
-    pub fn new() -> Self {
-        let credentials = Credentials::new("any", "any", None, None, "test");
-        let region = Region::new("us-east-1");
-        let cloudwatch = aws_sdk_cloudwatch::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(region.clone())
-            .credentials_provider(credentials.clone())
-            // An error is a case to see, not to hide.
-            .retry_config(RetryConfig::disabled())
-            .endpoint_url(endpoint())
-            .build();
-        let sqs = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(region)
-            .credentials_provider(credentials)
-            .endpoint_url(endpoint())
-            .build();
+    pub async fn new() -> Self {
+        let cloud = match Cloud::elsewhere().await {
+            Some(cloud) => cloud,
+            None => Cloud::ours(emulator()),
+        };
+        assert!(
+            cloud.config.endpoint_url().is_some(),
+            "metric data cannot be removed, so these cases are not for AWS"
+        );
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         Self {
-            cloudwatch: aws_sdk_cloudwatch::Client::from_conf(cloudwatch),
-            sqs: aws_sdk_sqs::Client::from_conf(sqs),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&cloud.config),
+            sqs: aws_sdk_sqs::Client::new(&cloud.config),
+            cloud,
             minute: i64::try_from(now / 60 * 60).unwrap(),
         }
     }
@@ -114,7 +96,10 @@ impl Bench {
 
     /// The sum over the last hour of a metric of `AWS/SQS`.
     pub async fn queue_sum(&self, queue: &str, metric: &str) -> f64 {
-        let dimension = Dimension::builder().name("QueueName").value(queue).build();
+        let dimension = Dimension::builder()
+            .name("QueueName")
+            .value(self.cloud.name(queue))
+            .build();
         let metric = Metric::builder()
             .namespace("AWS/SQS")
             .metric_name(metric)
@@ -130,7 +115,7 @@ impl Bench {
         body: impl Into<reqwest::Body>,
     ) -> (u16, String) {
         let mut request = reqwest::Client::new()
-            .post(format!("{}/", endpoint()))
+            .post(format!("{}/", self.cloud.config.endpoint_url().unwrap()))
             .header("authorization", "AWS4-HMAC-SHA256 Credential=any/any");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -183,7 +168,10 @@ pub fn refused<T, E: ProvideErrorMetadata>(result: Result<T, E>) -> (String, Str
 pub async fn wait_until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let since = Instant::now();
     while !condition().await {
-        assert!(since.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(
+            since.elapsed() < cloud::patience(),
+            "waited in vain until {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -10,7 +10,7 @@ use super::bench::{Bench, datum, metric, query, refused};
 /// the token leads to the rest, in the order asked for.
 #[tokio::test]
 async fn data_come_in_pages_of_max_datapoints_with_nothing_lost_or_doubled() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     bench.put_minutes("Pages", "a", 5).await;
     bench.put_minutes("Pages", "b", 3).await;
     for (order, expected) in [
@@ -62,7 +62,7 @@ async fn data_come_in_pages_of_max_datapoints_with_nothing_lost_or_doubled() {
 /// "`GetMetricData`": `StartTime` is inclusive and rounded down to its minute, `EndTime` is exclusive.
 #[tokio::test]
 async fn the_start_is_included_and_the_end_is_not() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     bench.put_minutes("Bounds", "m", 5).await;
     let start = aws_sdk_cloudwatch::primitives::DateTime::from_secs(bench.minute - 4 * 60 + 34);
     let get = bench.cloudwatch.get_metric_data();
@@ -75,7 +75,7 @@ async fn the_start_is_included_and_the_end_is_not() {
 /// "`GetMetricData`": "as many as 500" queries.
 #[tokio::test]
 async fn f32_five_hundred_queries_are_answered_and_one_more_is_refused() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let ask = |count| {
         let queries = (0..count).map(|at| query(&format!("q{at}"), metric("Many", "m"), "Sum"));
         let get = bench.cloudwatch.get_metric_data();
@@ -91,7 +91,7 @@ async fn f32_five_hundred_queries_are_answered_and_one_more_is_refused() {
 /// "`MetricDataQuery`": `ReturnData` false returns nothing for its query, a `Label` is shown, `LabelOptions` are accepted, and an `Id` occurs once.
 #[tokio::test]
 async fn queries_say_what_comes_back_and_under_which_name() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     bench.put_minutes("Names", "m", 1).await;
     let get = || {
         let get = bench.cloudwatch.get_metric_data();
@@ -124,7 +124,7 @@ async fn queries_say_what_comes_back_and_under_which_name() {
 /// "`GetMetricData`: Errors": `InvalidNextToken`; "Common errors" for what is missing or contradicts itself.
 #[tokio::test]
 async fn wrong_requests_are_refused_by_their_names() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let get = || bench.cloudwatch.get_metric_data();
     let one = || query("a", metric("Wrong", "m"), "Sum");
     let between = || get().start_time(bench.ago(5)).end_time(bench.ago(0));
@@ -153,7 +153,7 @@ async fn wrong_requests_are_refused_by_their_names() {
 /// "`MetricStat`": with a `Unit`, only what was published with it comes back.
 #[tokio::test]
 async fn a_unit_selects_what_was_published_with_it() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let data = [(StandardUnit::Seconds, 1.0), (StandardUnit::Count, 2.0)];
     let data = data.map(|(unit, value)| datum("m").unit(unit).value(value).build());
     bench.put("Units", data.to_vec()).await;
@@ -171,7 +171,7 @@ async fn a_unit_selects_what_was_published_with_it() {
 /// "`GetMetricStatistics`": several statistics of each period with their unit, by `Statistics` or `ExtendedStatistics`, never both.
 #[tokio::test]
 async fn statistics_come_together_with_their_unit() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let data = [4.0, 8.0].map(|value| {
         let datum = datum("m").unit(StandardUnit::Milliseconds);
         datum.timestamp(bench.ago(1)).value(value).build()
@@ -214,7 +214,7 @@ async fn statistics_come_together_with_their_unit() {
 /// "`GetMetricStatistics`": "The maximum number of data points returned from a single call is 1,440."
 #[tokio::test]
 async fn more_than_1440_data_points_are_refused() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let ask = |minutes| {
         let get = bench.cloudwatch.get_metric_statistics();
         let get = get.namespace("Contract/Long").metric_name("m").period(60);
@@ -233,7 +233,7 @@ async fn more_than_1440_data_points_are_refused() {
 /// "`PutMetricData`": of a statistic set, percentiles are there only if all its values are equal.
 #[tokio::test]
 async fn percentiles_need_raw_values() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let set = |most: f64, sum: f64| {
         StatisticSet::builder()
             .sample_count(2.0)

@@ -7,7 +7,7 @@ use super::bench::{Bench, datum, refused};
 /// "Amazon CloudWatch API Reference: `ListMetrics`": "Up to 500 results are returned for any one call."
 #[tokio::test]
 async fn metrics_are_listed_in_pages_of_500() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let data = (0..1000).map(|number| datum(&format!("m{number}")).value(1.0).build());
     bench.put("Pages of many", data.collect()).await;
     bench
@@ -39,7 +39,7 @@ async fn metrics_are_listed_in_pages_of_500() {
 /// "`ListMetrics`": filters match exactly; a metric with more dimensions than are asked for is listed; a filter without a value asks for the name.
 #[tokio::test]
 async fn metrics_are_listed_by_name_and_dimensions() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let of = |values: &[(&str, &str)]| {
         let dimensions = values
             .iter()
@@ -77,7 +77,7 @@ async fn metrics_are_listed_by_name_and_dimensions() {
 /// "`ListMetrics`": `RecentlyActive` shows metrics with data in the last three hours.
 #[tokio::test]
 async fn only_recently_active_metrics_are_listed_if_asked() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let old = datum("old").timestamp(bench.ago(300)).value(1.0).build();
     bench
         .put("Activity", vec![old, datum("new").value(1.0).build()])

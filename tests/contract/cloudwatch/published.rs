@@ -7,7 +7,7 @@ use super::bench::{Bench, datum, metric, query, refused};
 /// "Amazon CloudWatch API Reference: `PutMetricData`": namespaces that begin with `AWS/` are those of AWS services.
 #[tokio::test]
 async fn the_services_namespaces_are_refused() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let put = bench.cloudwatch.put_metric_data().namespace("AWS/SQS");
     let put = put.metric_data(datum("NumberOfMessagesSent").value(1.0).build());
     let (code, message) = refused(put.send().await);
@@ -21,7 +21,7 @@ async fn the_services_namespaces_are_refused() {
 /// "`MetricDatum`": `Values` with `Counts`; without counts, one of each.
 #[tokio::test]
 async fn values_count_as_often_as_they_say() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let values = || datum("m").set_values(Some(vec![1.0, 10.0]));
     bench
         .put(
@@ -42,7 +42,7 @@ async fn values_count_as_often_as_they_say() {
 /// "`PutMetricData`" and "`MetricDatum`": the limits; and of a request with one wrong metric nothing is taken in.
 #[tokio::test]
 async fn what_is_beyond_the_limits_is_refused_whole() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let many = |count: u32| (0..count).map(f64::from).collect::<Vec<_>>();
     let dimensions = (0..31).map(|number| {
         Dimension::builder()

@@ -5,21 +5,20 @@ use serde_json::json;
 
 use super::bench::{Bench, wait_until};
 
-fn arn(queue: &str) -> String {
-    format!("arn:aws:sqs:us-east-1:000000000000:{queue}")
-}
-
 /// A queue, and another whose messages go there after one receive; their URLs.
 async fn with_dead_letters(bench: &Bench, name: &str) -> (String, String) {
     let dead = format!("{name}-dlq");
     let dead_url = queue(bench, &dead, &[]).await;
-    let policy = json!({ "deadLetterTargetArn": arn(&dead), "maxReceiveCount": 1 }).to_string();
+    let policy =
+        json!({ "deadLetterTargetArn": bench.cloud.queue_arn(&dead), "maxReceiveCount": 1 })
+            .to_string();
     let url = queue(bench, name, &[(QueueAttributeName::RedrivePolicy, &policy)]).await;
     (url, dead_url)
 }
 
 async fn queue(bench: &Bench, name: &str, attributes: &[(QueueAttributeName, &str)]) -> String {
-    let mut create = bench.sqs.create_queue().queue_name(name);
+    let create = bench.sqs.create_queue();
+    let mut create = create.queue_name(bench.cloud.name(name));
     for (attribute, value) in attributes {
         create = create.attributes(attribute.clone(), *value);
     }
@@ -50,7 +49,7 @@ async fn assert_sums(bench: &Bench, queue: &str, expected: &[(&str, f64)]) {
 /// Sends, their sizes, receives, empty receives and deletes are counted.
 #[tokio::test]
 async fn calls_are_counted_by_queue() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let url = queue(&bench, "counted", &[]).await;
     let attribute = MessageAttributeValue::builder()
         .data_type("String")
@@ -87,7 +86,7 @@ async fn calls_are_counted_by_queue() {
 /// `NumberOfDeduplicatedSentMessages`: what was accepted and not added is no message sent.
 #[tokio::test]
 async fn duplicates_are_counted_apart() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let url = queue(
         &bench,
         "twice.fifo",
@@ -113,7 +112,7 @@ async fn duplicates_are_counted_apart() {
 /// "Troubleshoot dead-letter queue and DLQ redrive issues": what failed processing moves is not captured as sent.
 #[tokio::test]
 async fn f8_a_move_by_the_redrive_policy_is_no_message_sent() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (url, dead_url) = with_dead_letters(&bench, "moved").await;
     bench
         .sqs
@@ -142,7 +141,7 @@ async fn f8_a_move_by_the_redrive_policy_is_no_message_sent() {
 /// "Learn how to configure a dead-letter queue redrive in Amazon SQS": redriven messages are new messages.
 #[tokio::test]
 async fn f11_what_a_move_task_moves_is_sent_again() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let (url, _) = with_dead_letters(&bench, "redriven").await;
     bench
         .sqs
@@ -157,7 +156,7 @@ async fn f11_what_a_move_task_moves_is_sent_again() {
     let start = bench
         .sqs
         .start_message_move_task()
-        .source_arn(arn("redriven-dlq"));
+        .source_arn(bench.cloud.queue_arn("redriven-dlq"));
     start.send().await.unwrap();
     wait_until("the task has sent", async || {
         bench.queue_sum("redriven", "NumberOfMessagesSent").await > 1.5
@@ -169,7 +168,7 @@ async fn f11_what_a_move_task_moves_is_sent_again() {
 /// Depths and ages are figures of the present, one sample a minute.
 #[tokio::test]
 async fn depths_show_where_messages_are() {
-    let bench = Bench::new();
+    let bench = Bench::new().await;
     let url = queue(&bench, "deep", &[]).await;
     for delay in [0, 0, 0, 900] {
         let send = bench.sqs.send_message().queue_url(&url).message_body("x");
@@ -185,7 +184,8 @@ async fn depths_show_where_messages_are() {
     wait_until("the depths show", async || {
         let newest = async |metric: &str| {
             use aws_sdk_cloudwatch::types::{Dimension, Metric};
-            let queue = Dimension::builder().name("QueueName").value("deep").build();
+            let queue = Dimension::builder().name("QueueName");
+            let queue = queue.value(bench.cloud.name("deep")).build();
             let metric = Metric::builder()
                 .namespace("AWS/SQS")
                 .metric_name(metric)
