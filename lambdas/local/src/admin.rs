@@ -25,6 +25,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
 use crate::{
@@ -101,23 +102,25 @@ impl Admin {
     }
 
     fn log(&self, query: Option<&str>) -> Response {
-        let from = query.and_then(|query| query.strip_prefix("from="));
-        let from = match from.map(str::parse) {
+        let from = query.map(|query| query.strip_prefix("from=").map(str::parse));
+        let from = match from {
             None => 0,
-            Some(Ok(from)) => from,
-            Some(Err(_)) => return refused("from must be a number of bytes"),
+            Some(Some(Ok(from))) => from,
+            Some(_) => return refused("only from=BYTES can be asked for, a number of bytes"),
         };
         let file = self.witness.file().and_then(|file| {
-            let Some(mut file) = file else {
+            let Some((mut file, length)) = file else {
                 return Ok(None);
             };
             file.seek(SeekFrom::Start(from))?;
-            Ok(Some(file))
+            Ok(Some((file, length.saturating_sub(from))))
         });
         match file {
             Ok(file) => {
-                let body = file.map_or_else(Body::empty, |file| {
-                    Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file)))
+                let body = file.map_or_else(Body::empty, |(file, length)| {
+                    // What is told meanwhile may be half written.
+                    let lines = tokio::fs::File::from_std(file).take(length);
+                    Body::from_stream(ReaderStream::new(lines))
                 });
                 let mut response = Response::new(body);
                 response.headers_mut().insert(

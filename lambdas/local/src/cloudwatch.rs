@@ -90,10 +90,10 @@ impl Metrics {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let series = Series::new(namespace, metric, dimensions);
-        let mut store = self.lock();
-        store.expire(minute);
-        if store.has_room(minute, MAX_BYTES) {
-            store.change(series, unit::of_service(metric), minute, change);
+        let services = &mut self.lock().services;
+        services.expire(minute);
+        if services.has_room(minute, MAX_BYTES) {
+            services.change(series, unit::of_service(metric), minute, change);
         }
     }
 
@@ -131,10 +131,22 @@ impl Metrics {
         known(operation)?;
         let now = self.clock.now().as_second();
         match operation {
-            "GetMetricData" => data::answer(&self.lock(), input.parsed()?),
-            "GetMetricStatistics" => statistics::answer(&self.lock(), input.parsed()?),
-            "ListMetrics" => list::answer(&self.lock(), now, &input.parsed()?),
-            _ => put::answer(&mut self.lock(), now, input.parsed()?),
+            "GetMetricData" => {
+                let request = input.parsed()?;
+                data::answer(&self.lock(), request)
+            }
+            "GetMetricStatistics" => {
+                let request = input.parsed()?;
+                statistics::answer(&self.lock(), request)
+            }
+            "ListMetrics" => {
+                let request = input.parsed()?;
+                list::answer(&self.lock(), now, &request)
+            }
+            _ => {
+                let request = input.parsed()?;
+                put::answer(&mut self.lock().clients, now, request)
+            }
         }
     }
 

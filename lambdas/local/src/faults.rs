@@ -214,7 +214,9 @@ impl Rule {
         let service = self.service.is_none_or(|service| service == call.service);
         let operation = self.operation.as_deref();
         let resource = self.resource.as_deref();
+        let batch = call.service == Service::Sqs && call.operation.ends_with("Batch");
         service
+            && (batch || !matches!(self.fault, Fault::Entries { .. }))
             && operation.is_none_or(|operation| operation == call.operation)
             && (resource.is_none() || resource == call.resource)
     }

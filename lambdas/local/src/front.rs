@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::answer::{OTHER, answered, cbor, failure, protocol, reply};
+pub use self::body::Room;
 use crate::{
     admin::Admin,
     cloudwatch::Metrics,
@@ -48,6 +49,8 @@ pub struct Front {
     pub admin: Option<Admin>,
     /// Ends requests that are still waiting when the emulator stops.
     pub stop: CancellationToken,
+    /// For the bodies of requests.
+    pub room: Room,
 }
 
 /// A request past the door, read whole.
@@ -96,7 +99,7 @@ impl Front {
             return failure(protocol, &refused, request_id);
         }
         let most = route.max_body();
-        let body = match body::read(&parts.headers, body, most).await {
+        let body = match body::read(&self.room, &parts.headers, body, most).await {
             // An HTTP API hands the body on as it came.
             Ok(body) if admission == Admission::Public => Ok(body),
             Ok(body) => body::unpacked(&parts.headers, body, most),

@@ -19,7 +19,7 @@ use crate::{
     deploy::{DeployError, Services, deploy},
     dynamodb::{self, Dynamo},
     faults::Faults,
-    front::Front,
+    front::{Front, Room},
     http_api::HttpApis,
     lambda::{CODE_PREFIX, Lambda, LambdaParts},
     listener,
@@ -139,12 +139,9 @@ impl Local {
             path: options.work_dir.clone(),
             error,
         })?;
-        let witness = if options.admin {
-            let path = options.work_dir.join("witness.ndjson");
-            Witness::to(&path).map_err(|error| StartError::WorkDir { path, error })?
-        } else {
-            Witness::default()
-        };
+        let path = options.work_dir.join("witness.ndjson");
+        let witness =
+            witness(&path, options.admin).map_err(|error| StartError::WorkDir { path, error })?;
         let clock = Clock::default();
         forget_programs(&options.work_dir);
         let files = options.state_dir.as_deref().map(Files::within);
@@ -202,6 +199,7 @@ impl Local {
                 witness,
             }),
             stop: stop.clone(),
+            room: Room::default(),
         };
         let mut local = Self {
             clock,
@@ -300,6 +298,14 @@ fn forget_programs(work_dir: &Path) {
         {
             tracing::warn!(%error, "cannot remove {}", entry.path().display());
         }
+    }
+}
+
+fn witness(path: &Path, kept: bool) -> io::Result<Witness> {
+    if kept {
+        Witness::to(path)
+    } else {
+        Ok(Witness::default())
     }
 }
 

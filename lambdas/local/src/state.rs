@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A run that is killed loses what happened to queues and functions since they were last written, about a second or 20 times as long
-//! as writing takes. Running message move tasks, receive request attempts, metrics and logs end with their run.
+//! as writing takes; and as the two files are written one after the other, an event that just then goes from a function to a queue may be in
+//! neither or in both. Running message move tasks, receive request attempts, metrics and logs end with their run.
 
 use std::{
     collections::BTreeMap,
@@ -141,8 +142,8 @@ impl Keeper {
             replace(&self.files.functions(), |out| {
                 out.write_all(functions.as_bytes())
             })?;
+            self.lambda.forget_zips(&functions)?;
             written.functions = Some(functions);
-            self.lambda.forget_zips()?;
         }
         Ok(())
     }
@@ -188,13 +189,21 @@ fn replace(
     write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>,
 ) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
-    let new = tempfile::NamedTempFile::new_in(directory)?;
-    let mut out = BufWriter::new(new.as_file());
-    write(&mut out)?;
-    out.flush()?;
-    drop(out);
-    new.as_file().sync_all()?;
-    new.persist(path)?;
+    // Always the same name, so that a run which is killed leaves at most one behind, for the next to write over.
+    let unfinished = path.with_extension("new");
+    let written = File::create(&unfinished).and_then(|new| {
+        let mut out = BufWriter::new(&new);
+        write(&mut out)?;
+        out.flush()?;
+        drop(out);
+        new.sync_all()?;
+        fs::rename(&unfinished, path)
+    });
+    if let Err(error) = written {
+        // Whether or not there is one: the first error is the one to tell.
+        let _ = fs::remove_file(&unfinished);
+        return Err(error);
+    }
     File::open(directory)?.sync_all()
 }
 

@@ -90,13 +90,15 @@ impl Witness {
         }
     }
 
-    /// The log's file with everything that was told so far; nothing where no log is kept.
-    pub(crate) fn file(&self) -> io::Result<Option<File>> {
+    /// The log's file and its length with everything that was told so far, which ends with a line; nothing where no log is kept.
+    pub(crate) fn file(&self) -> io::Result<Option<(File, u64)>> {
         let Some(log) = &self.log else {
             return Ok(None);
         };
         let mut lines = log.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.file.flush()?;
-        File::open(&log.path).map(Some)
+        let file = File::open(&log.path)?;
+        let length = file.metadata()?.len();
+        Ok(Some((file, length)))
     }
 }

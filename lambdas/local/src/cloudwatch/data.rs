@@ -228,7 +228,7 @@ fn points(
     last: Option<i64>,
 ) -> Vec<(i64, f64)> {
     let minutes = store.minutes(&query.series, query.unit);
-    let periods = window.periods(query.period, minutes.map(|(_, minutes)| minutes));
+    let periods = window.periods(query.period, 0, minutes.map(|(_, minutes)| minutes));
     let figures = periods
         .into_iter()
         .filter_map(|(at, bucket)| Some((at, bucket.value(query.statistic)?)));

@@ -7,7 +7,7 @@ use super::{
     bucket::Bucket,
     input::{Dimension, Moment, series},
     refusal::{combined, invalid, missing},
-    store::{MAX_BYTES, Series, Store},
+    store::{MAX_BYTES, Part, Series},
     unit,
 };
 use crate::error::AwsError;
@@ -23,9 +23,6 @@ const OLDEST: f64 = 14.0 * 86_400.0;
 
 /// Newest time stamp, in seconds after now: two hours.
 const NEWEST: f64 = 7_200.0;
-
-/// Clients' figures may take half of the memory, so that those of the services always have a place.
-const MAX_OWN_BYTES: usize = MAX_BYTES / 2;
 
 /// Entities are read over: they only lead from a figure to other telemetry, which is not here.
 #[derive(Deserialize)]
@@ -75,7 +72,7 @@ struct Addition {
 
 /// `now` is in epoch seconds.
 pub(super) fn answer(
-    store: &mut Store,
+    store: &mut Part,
     now: i64,
     request: PutMetricData,
 ) -> Result<Field, AwsError> {
@@ -112,12 +109,12 @@ pub(super) fn answer(
         .collect::<Result<Vec<_>, _>>()?;
     let minute = now.div_euclid(60);
     store.expire(minute);
-    if !store.has_room(minute, MAX_OWN_BYTES) {
+    if !store.has_room(minute, MAX_BYTES) {
         return Err(AwsError::new(
             400,
             "LimitExceededException",
             format!(
-                "patterns-local has no room for more figures: it keeps about {MAX_OWN_BYTES} bytes of them. Publish fewer metrics, or wait an hour."
+                "patterns-local has no room for more figures: it keeps about {MAX_BYTES} bytes of them. Publish fewer metrics, or wait an hour."
             ),
         ));
     }

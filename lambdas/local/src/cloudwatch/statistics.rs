@@ -65,7 +65,8 @@ pub(super) fn answer(store: &Store, request: GetMetricStatistics) -> Result<Fiel
     let unit = request.unit.map(|name| unit::checked(&name)).transpose()?;
     let mut points = Vec::new();
     for (unit, minutes) in store.minutes(&series, unit) {
-        for (at, bucket) in window.periods(period, [minutes]) {
+        // "Each data point covers a period from its start", and the first begins with the window.
+        for (at, bucket) in window.periods(period, window.first_minute(), [minutes]) {
             points.extend(point(at, &bucket, unit, &wanted));
         }
     }

@@ -12,8 +12,9 @@ use super::bucket::Bucket;
 /// AWS keeps one-minute figures for 15 days ("`GetMetricData`").
 const KEPT_MINUTES: i64 = 15 * 24 * 60;
 
-/// About how much memory all figures may take. A few dozen queues and functions fill it in about a day; then the oldest minutes go.
-pub(super) const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// About how much memory the figures of the services may take, and those of clients as much again, so that neither crowds the other
+/// out. A few dozen queues and functions fill it in about a day; then the oldest minutes go.
+pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// The last hour stays however full it is: then new figures are not taken in.
 const ALWAYS_KEPT_MINUTES: i64 = 60;
@@ -47,6 +48,10 @@ impl Series {
         }
     }
 
+    fn is_of_a_service(&self) -> bool {
+        self.namespace.starts_with("AWS/")
+    }
+
     fn bytes(&self) -> usize {
         let dimensions = self.dimensions.iter();
         let dimensions: usize = dimensions
@@ -56,8 +61,49 @@ impl Series {
     }
 }
 
+/// All figures.
 #[derive(Debug, Default)]
 pub(super) struct Store {
+    /// Of `AWS/SQS` and `AWS/Lambda`.
+    pub services: Part,
+    /// What clients publish.
+    pub clients: Part,
+}
+
+impl Store {
+    fn part(&self, series: &Series) -> &Part {
+        if series.is_of_a_service() {
+            &self.services
+        } else {
+            &self.clients
+        }
+    }
+
+    /// The figures of a series by unit: all of them, or those of one unit.
+    pub fn minutes<'a>(
+        &'a self,
+        series: &Series,
+        unit: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'static str, &'a Minutes)> {
+        self.part(series).minutes(series, unit)
+    }
+
+    /// The series after `last`, or all, those of the services first; each with its newest minute.
+    pub fn after(&self, last: Option<&Series>) -> impl Iterator<Item = (&Series, i64)> {
+        let (services, clients) = match last {
+            Some(last) if !last.is_of_a_service() => (None, Some(last)),
+            last => (Some(self.services.after(last)), None),
+        };
+        services
+            .into_iter()
+            .flatten()
+            .chain(self.clients.after(clients))
+    }
+}
+
+/// The figures of one kind of publisher.
+#[derive(Debug, Default)]
+pub(super) struct Part {
     series: BTreeMap<Series, BTreeMap<&'static str, Minutes>>,
     bytes: usize,
     /// Minute in which figures were last looked through for their age.
@@ -66,7 +112,7 @@ pub(super) struct Store {
     full_at: Option<i64>,
 }
 
-impl Store {
+impl Part {
     pub fn change(
         &mut self,
         series: Series,
@@ -93,8 +139,7 @@ impl Store {
         self.bytes = (self.bytes + bucket.spread_bytes()).saturating_sub(before);
     }
 
-    /// The figures of a series by unit: all of them, or those of one unit.
-    pub fn minutes<'a>(
+    fn minutes<'a>(
         &'a self,
         series: &Series,
         unit: Option<&'a str>,
@@ -105,8 +150,7 @@ impl Store {
             .filter(move |(name, _)| unit.is_none_or(|unit| unit == *name))
     }
 
-    /// The series after `last`, or all, each with its newest minute.
-    pub fn after(&self, last: Option<&Series>) -> impl Iterator<Item = (&Series, i64)> {
+    fn after(&self, last: Option<&Series>) -> impl Iterator<Item = (&Series, i64)> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = last.map_or(Unbounded, Excluded);
         self.series
@@ -177,14 +221,15 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
-    fn add(store: &mut Store, metric: &str, minute: i64) {
+    fn add(store: &mut Part, metric: &str, minute: i64) {
         let series = Series::new("Custom", metric.to_owned(), []);
         store.change(series, "None", minute, |bucket| bucket.add(1.0, 1.0));
     }
 
-    fn minutes(store: &Store, metric: &str) -> Vec<i64> {
+    fn minutes(store: &Part, metric: &str) -> Vec<i64> {
         let series = Series::new("Custom", metric.to_owned(), []);
         let minutes = store.minutes(&series, None);
         minutes
@@ -194,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_series_goes_with_its_last_minute() {
-        let mut store = Store::default();
+        let mut store = Part::default();
         add(&mut store, "old", 1);
         add(&mut store, "both", 1);
         add(&mut store, "both", 2);
@@ -207,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_oldest_minutes_make_room_for_new_ones() {
-        let mut store = Store::default();
+        let mut store = Part::default();
         for minute in 0..200 {
             add(&mut store, "a", minute);
         }
@@ -219,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_last_hour_stays_and_what_is_new_is_not_taken_in() {
-        let mut store = Store::default();
+        let mut store = Part::default();
         for number in 0..1000 {
             add(&mut store, &number.to_string(), 1000);
         }
@@ -227,5 +272,34 @@ mod tests {
         assert!(!store.has_room(1000, limit));
         assert_eq!(minutes(&store, "0"), [1000]);
         assert!(store.has_room(1000 + ALWAYS_KEPT_MINUTES, limit));
+    }
+
+    #[test]
+    fn the_figures_of_the_services_come_first_and_a_page_goes_on_in_either_part() {
+        let mut store = Store::default();
+        let series =
+            |namespace: &'static str, metric: &'static str| Series::new(namespace, metric, []);
+        let all = [
+            series("AWS/SQS", "a"),
+            series("AWS/SQS", "b"),
+            series("AAA", "c"),
+            series("ZZZ", "d"),
+        ];
+        for (at, series) in all.iter().enumerate() {
+            let part = if at < 2 {
+                &mut store.services
+            } else {
+                &mut store.clients
+            };
+            part.change(series.clone(), "None", 1, |bucket| bucket.add(1.0, 1.0));
+        }
+        for from in 0..=all.len() {
+            let last = from.checked_sub(1).map(|last| &all[last]);
+            let rest: Vec<_> = store
+                .after(last)
+                .map(|(series, _)| series.clone())
+                .collect();
+            assert_eq!(rest, all[from..]);
+        }
     }
 }

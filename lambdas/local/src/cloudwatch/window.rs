@@ -32,17 +32,26 @@ impl Window {
         Ok(Self { start, end })
     }
 
-    /// What falls into the window, by the start of its period in epoch seconds. `StartTime` counts from the beginning of its minute.
+    /// The beginning of the minute of `StartTime`, in epoch seconds.
+    pub fn first_minute(&self) -> i64 {
+        // Beyond the range of an integer it is as good as its end.
+        #[allow(clippy::cast_possible_truncation)]
+        let minute = (self.start / 60.0).floor() as i64;
+        minute.saturating_mul(60)
+    }
+
+    /// What falls into the window, by the start of its period in epoch seconds. Periods are counted from `origin`.
     pub fn periods<'a>(
         &self,
         period: i64,
+        origin: i64,
         series: impl IntoIterator<Item = &'a Minutes>,
     ) -> BTreeMap<i64, Bucket> {
         let mut periods: BTreeMap<i64, Bucket> = BTreeMap::new();
         for (minute, bucket) in series.into_iter().flatten() {
             let at = minute * 60;
             if self.holds(at) {
-                let start = at - at.rem_euclid(period);
+                let start = at - at.wrapping_sub(origin).rem_euclid(period);
                 periods.entry(start).or_default().merge(bucket);
             }
         }
@@ -66,4 +75,26 @@ pub(super) fn period(place: &str, seconds: Option<i64>) -> Result<i64, AwsError>
         )));
     }
     Ok(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_are_counted_from_their_origin() {
+        let minutes: Minutes = (0..12).map(|minute| (minute, Bucket::default())).collect();
+        let window = Window {
+            start: 250.5,
+            end: 720.0,
+        };
+        let starts = |origin| -> Vec<_> {
+            window
+                .periods(300, origin, [&minutes])
+                .into_keys()
+                .collect()
+        };
+        assert_eq!(starts(window.first_minute()), [240, 540]);
+        assert_eq!(starts(0), [0, 300, 600]);
+    }
 }

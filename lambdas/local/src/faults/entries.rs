@@ -1,5 +1,7 @@
 //! Batches of which some entries fail: these are taken out of the request, and their failures put into the answer.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::Service;
@@ -13,7 +15,7 @@ pub(crate) struct Held {
     pub failures: Vec<Value>,
 }
 
-/// Takes the entries with `fails` out of an SQS batch. Nothing where the body is not one, or none fails.
+/// Takes the entries with `fails` out of an SQS batch. Nothing where the body is not one that SQS takes, or none fails.
 pub(crate) fn hold_back(
     body: &[u8],
     operation: &str,
@@ -22,6 +24,14 @@ pub(crate) fn hold_back(
 ) -> Option<Held> {
     let mut request: Value = serde_json::from_slice(body).ok()?;
     let entries = request.get_mut("Entries")?.as_array_mut()?;
+    let ids: BTreeSet<_> = entries
+        .iter()
+        .filter_map(|entry| entry.get("Id")?.as_str())
+        .collect();
+    // SQS refuses such a batch as a whole.
+    if entries.len() > fails.len() || ids.len() < entries.len() {
+        return None;
+    }
     let error = error.of(Service::Sqs, operation);
     let mut failures = Vec::new();
     let mut fails = fails.iter();

@@ -73,6 +73,23 @@ fn the_same_seed_strikes_the_same_calls_and_rules_add_up() {
 }
 
 #[test]
+fn entries_are_of_batches_of_sqs_only() {
+    let faults = Faults::default();
+    let rule = json!([{"times": 1, "fault": {"kind": "entries", "error": "internal"}}]);
+    faults.set(1, rules(rule)).unwrap();
+    let invoke = Call {
+        service: Service::Lambda,
+        operation: "Invoke",
+        resource: None,
+    };
+    for other in [invoke, sqs("SendMessage", "q")] {
+        assert_eq!(faults.strike(other), Strike::default());
+    }
+    let strike = faults.strike(sqs("SendMessageBatch", "q"));
+    assert_eq!(strike.entries, Some((Failure::Internal, [true; 10])));
+}
+
+#[test]
 fn rules_that_make_no_sense_are_refused_and_the_old_ones_hold() {
     let faults = Faults::default();
     faults
@@ -125,6 +142,16 @@ fn entries_that_fail_leave_the_request_and_come_back_in_the_answer() {
     assert!(whole.rest.is_none());
     assert_eq!(whole.failures.len(), 3);
     assert!(hold_back(body.as_bytes(), "X", Failure::Throttling, &[false; 10]).is_none());
+    let entries: Vec<_> = (0..11).map(|id| json!({"Id": id.to_string()})).collect();
+    for refused in [
+        json!(entries),
+        json!([{"Id": "a"}, {"Id": "a"}]),
+        json!([{}, {}]),
+    ] {
+        let body = json!({ "Entries": refused }).to_string();
+        let held = hold_back(body.as_bytes(), "X", Failure::Throttling, &[true; 10]);
+        assert!(held.is_none(), "SQS refuses it as a whole: {body}");
+    }
     assert!(hold_back(b"{}", "X", Failure::Throttling, &[true; 10]).is_none());
     assert!(hold_back(b"\xff", "X", Failure::Throttling, &[true; 10]).is_none());
 }

@@ -1,36 +1,72 @@
 //! The body of a request: read within its limit, and unpacked where a client packed it with gzip.
 
-use std::{io::Read as _, time::Duration};
+use std::{io::Read as _, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
     http::{HeaderMap, header},
 };
 use flate2::read::MultiGzDecoder;
+use futures::StreamExt as _;
+use tokio::sync::Semaphore;
 
 use crate::error::AwsError;
 
 /// How long a client may take for the body of a request.
 const WITHIN: Duration = Duration::from_mins(1);
 
+/// Of a body that is too long so many bytes are read and dropped: most clients listen for the answer only when they have sent it all.
+const DROPPED: usize = 128 * 1024 * 1024;
+
+/// Mebibytes that all bodies together may take while they are read; the next ones wait.
+const AT_ONCE: usize = 512;
+
+/// Room for the bodies that are being read, in mebibytes. Clones are the same room.
+#[derive(Clone)]
+pub struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
 /// Reads at most `most` bytes.
-pub(super) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Bytes, AwsError> {
+pub(super) async fn read(
+    room: &Room,
+    headers: &HeaderMap,
+    body: Body,
+    most: usize,
+) -> Result<Bytes, AwsError> {
     let declared = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|length: usize| length > most) {
-        return Err(too_long(most));
-    }
-    let read = tokio::time::timeout(WITHIN, to_bytes(body, most)).await;
-    let read = read.map_err(|_| {
+    let read = async {
+        if declared.is_some_and(|length: usize| length > most) {
+            let mut parts = body.into_data_stream();
+            let mut dropped = 0;
+            while let Some(Ok(part)) = parts.next().await
+                && dropped < DROPPED
+            {
+                dropped += part.len();
+            }
+            return Err(too_long(most));
+        }
+        let mebibytes = declared.unwrap_or(most) / (1024 * 1024);
+        let mebibytes = u32::try_from(mebibytes).unwrap_or(u32::MAX);
+        // It is never closed. Small bodies need no room.
+        let _taken = room.0.acquire_many(mebibytes).await;
+        // What fails here is a connection that broke, and then nobody reads the answer.
+        to_bytes(body, most).await.map_err(|_| too_long(most))
+    };
+    let read = tokio::time::timeout(WITHIN, read).await;
+    read.map_err(|_| {
         let message = format!(
             "The body did not arrive within {} s. Send the request again.",
             WITHIN.as_secs()
         );
         AwsError::new(408, "RequestTimeout", message)
-    })?;
-    // What fails otherwise is a connection that broke, and then nobody reads the answer.
-    read.map_err(|_| too_long(most))
+    })?
 }
 
 /// The body as it was before `Content-Encoding: gzip`, at most `most` bytes of it. AWS SDKs pack large requests by

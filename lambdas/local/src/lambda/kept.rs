@@ -163,8 +163,8 @@ impl Lambda {
         }
     }
 
-    /// Removes the zips of programs that no function has any more.
-    pub(crate) fn forget_zips(&self) -> io::Result<()> {
+    /// Removes the zips of programs that neither `written`, the text that the next run begins with, nor a function of now names.
+    pub(crate) fn forget_zips(&self, written: &str) -> io::Result<()> {
         let Some(zips) = &self.inner.parts.zips else {
             return Ok(());
         };
@@ -182,8 +182,11 @@ impl Lambda {
         for file in files {
             // Younger than a creation can take to reach the list of functions.
             let age = file.metadata()?.modified()?.elapsed().unwrap_or_default();
-            if !used.contains(&file.path()) && age > UNUSED_AFTER {
-                fs::remove_file(file.path())?;
+            let path = file.path();
+            let digest = path.file_stem().and_then(|digest| digest.to_str());
+            let kept = digest.is_some_and(|digest| written.contains(digest));
+            if !kept && !used.contains(&path) && age > UNUSED_AFTER {
+                fs::remove_file(path)?;
             }
         }
         Ok(())
