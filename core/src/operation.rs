@@ -59,6 +59,47 @@ pub enum Selection {
     Matching(Filter),
 }
 
+/// How much speaks against a redrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Good to know.
+    Note,
+    /// Some events may not arrive, or not be processed.
+    Warning,
+    /// It is refused as things stand.
+    Stop,
+}
+
+/// One thing that speaks against a redrive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lint {
+    /// How much.
+    pub level: Level,
+    /// What was found, as a phrase without a full stop.
+    pub what: String,
+    /// What it would lead to.
+    pub why: String,
+    /// What to do about it; a command where one helps.
+    pub fix: String,
+    /// Whether a redrive that it stops starts nevertheless when it is forced.
+    pub forcible: bool,
+}
+
+/// What to expect of a redrive.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outlook {
+    /// About how long it takes, at 20 ms a call and without a pause.
+    #[serde(default)]
+    pub expected_seconds: u64,
+    /// How many calls of AWS it takes at least.
+    #[serde(default)]
+    pub expected_calls: u64,
+    /// What speaks against it, the worst first.
+    #[serde(default)]
+    pub lint: Vec<Lint>,
+}
+
 /// A frozen selection with its route: what the operator confirms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -78,6 +119,9 @@ pub struct Plan {
     pub region: String,
     /// After this the plan is refused: the queue may have changed.
     pub expires_at: Timestamp,
+    /// What to expect.
+    #[serde(default, flatten)]
+    pub outlook: Outlook,
 }
 
 /// A redrive, planned, running or ended.

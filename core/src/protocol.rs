@@ -93,6 +93,9 @@ pub enum Request {
     Start {
         /// From [`Plan`].
         plan_id: String,
+        /// Whether to start it though something stops it that can be forced.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        force: bool,
     },
     /// One operation as it stands.
     Operation {

@@ -13,6 +13,8 @@ use patterns_core::protocol::{FAILED_LIMIT, Reply, Request};
 use crate::aws::Aws;
 use crate::burst::Bursts;
 use crate::ledger::{self, Wish};
+use crate::lint;
+use crate::lint::gather::{Subject, gather};
 use crate::mirror::{self, Mirror, decode, known, search, store::Mirrored};
 use crate::origin::Evidence;
 use crate::pattern::Patterns;
@@ -88,12 +90,16 @@ impl Commands {
                 selection,
                 to,
             } => {
-                let plan = self
-                    .plan(&dead_letter_queue, selection, to.as_deref())
-                    .await?;
+                // What it asks AWS makes a large future.
+                let plan = self.plan(&dead_letter_queue, selection, to.as_deref());
+                let plan = Box::pin(plan).await?;
                 Ok(Reply::Plan(plan))
             }
-            Request::Start { plan_id } => {
+            Request::Start { plan_id, force } => {
+                // A plan that is not remembered any more may have been started, which the engine knows.
+                if let Ok(frozen) = self.plans.get(&plan_id, Timestamp::now()) {
+                    plan::unhindered(&frozen.plan, force)?;
+                }
                 let redrive = self
                     .engine
                     .start(&self.plans, &plan_id, requested_by)
@@ -262,6 +268,14 @@ impl Commands {
                 "check the credentials; the daemon keeps asking",
             ));
         }
+        let subject = Subject {
+            queue,
+            target: &target,
+            selection: &selection,
+            planned,
+            message_ids: &message_ids,
+        };
+        let facts = gather(&self.aws, &self.mirror.store, &topology, &subject).await;
         let plan = Plan {
             plan_id: uuid::Uuid::new_v4().to_string(),
             dead_letter_queue: queue.name.clone(),
@@ -271,6 +285,7 @@ impl Commands {
             account_id,
             region: self.aws.region.clone(),
             expires_at: plan::expires_at(Timestamp::now()),
+            outlook: lint::outlook(&facts),
         };
         self.plans.keep(Frozen {
             plan: plan.clone(),

@@ -11,7 +11,7 @@
 //! - `aws`: the only folder that speaks to AWS; `watch`: when to ask; `state`: the one writer of the snapshot
 //! - `topology`, `origin`: which failures go where, and where an event failed
 //! - `mirror`: a copy of what dead-letter queues hold; `claim`: who may receive from them
-//! - `plan`, `redrive`, `ledger`: from a selection to events processed again, exactly accounted for
+//! - `plan`, `lint`, `redrive`, `ledger`: from a selection to events processed again, exactly accounted for
 //! - `burst`, `tasks`, `delivery`, `pattern`: load, tasks, and rehearsed outages of our pattern stacks
 //! - `command`, `replies`, `api`, `socket`, `systemd`: how the daemon is asked, started and stopped
 //! - `database`: one SQLite file, one connection, one thread, group commit; `state_dir`: where they are;
@@ -27,6 +27,7 @@ mod database;
 mod delivery;
 mod ledger;
 mod letter;
+mod lint;
 mod lock;
 mod mirror;
 mod origin;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::{Plan, Selection};
+use patterns_core::operation::{Level, Plan, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 
 use crate::origin::{Evidence, Resolved, admits, resolve};
@@ -227,6 +227,24 @@ fn names(origins: &BTreeSet<Origin>) -> String {
         .join(", ")
 }
 
+/// Refuses a plan that something stops, unless that can be forced and is.
+pub fn unhindered(plan: &Plan, force: bool) -> Result<(), Problem> {
+    let stops = plan
+        .outlook
+        .lint
+        .iter()
+        .find(|lint| lint.level == Level::Stop && !(force && lint.forcible));
+    stops.map_or(Ok(()), |lint| {
+        let force = if lint.forcible { "; or force it" } else { "" };
+        Err(Problem::new(
+            ProblemKind::Conflict,
+            format!("the redrive was not started: {}", lint.what),
+            lint.why.clone(),
+            format!("{}{force}, then make a new plan", lint.fix),
+        ))
+    })
+}
+
 /// A plan for no events makes no sense.
 pub fn nothing(queue: &str, selection: &Selection) -> Problem {
     let why = match selection {
@@ -388,6 +406,7 @@ mod tests {
                     account_id: String::new(),
                     region: String::new(),
                     expires_at: expires_at(now),
+                    outlook: patterns_core::operation::Outlook::default(),
                 },
                 message_ids: Vec::new(),
             });

@@ -120,6 +120,7 @@ mod tests {
             id: id.to_owned(),
             request: Request::Start {
                 plan_id: plan.to_owned(),
+                force: false,
             },
         }
     }

@@ -36,6 +36,10 @@ pub struct QueueFacts {
     pub redrive: Option<(String, u32)>,
     /// Whether order matters in it.
     pub fifo: bool,
+    /// The largest message it takes, in bytes.
+    pub message_bytes_max: u64,
+    /// How long a received message is hidden, in seconds.
+    pub visibility_seconds: u64,
     /// Its counts at the time of discovery.
     pub depth: Depth,
 }
@@ -199,6 +203,8 @@ pub mod tests {
             retention_seconds: 1_209_600,
             redrive: dead_letter_queue.map(|name| (format!("{PREFIX}{name}"), 3)),
             fifo: false,
+            message_bytes_max: 1_048_576,
+            visibility_seconds: 30,
             depth: Depth {
                 visible: 0,
                 in_flight: 0,

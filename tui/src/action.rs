@@ -39,6 +39,7 @@ pub enum Action {
     NextPattern,
     PreviousPattern,
     Commit,
+    Force,
     Cancel,
     NextField,
     PreviousField,
@@ -226,6 +227,7 @@ pub const TABLE: &[Entry] = &[
     entry(Action::CopyId, "copy-id", Context::Detail, &[key('y')], "copy id", "copy the event's id"),
 
     entry(Action::Commit, "commit", Context::Confirm, &[named(KeyCode::Enter)], "do it", "do what is stated"),
+    entry(Action::Force, "force", Context::Confirm, &[key('F')], "", "do it though something stops it that can be forced"),
     entry(Action::Cancel, "cancel", Context::Confirm, &[named(KeyCode::Esc), key('q')], "cancel", "do nothing"),
 
     entry(Action::Commit, "choose", Context::Choose, &[named(KeyCode::Enter)], "choose", "plan with the selected target"),

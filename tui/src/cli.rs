@@ -113,6 +113,10 @@ impl From<Which> for Filter {
 
 /// `redrive …`
 #[derive(Debug, Args)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub struct Redrive {
     /// The dead-letter queue to empty
     #[arg(value_name = "DLQ")]
@@ -130,7 +134,10 @@ pub struct Redrive {
     /// Where to, when several origins are possible: a queue or a function
     #[arg(long, value_name = "NAME")]
     pub to: Option<String>,
-    /// Print the plan and change nothing
+    /// Start it though something stops it that can be forced
+    #[arg(long)]
+    pub force: bool,
+    /// Print the plan with what speaks against it, and change nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Do not ask

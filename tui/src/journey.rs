@@ -50,6 +50,7 @@ fn one_key_plans_and_the_second_starts() {
     answer(&mut model, handoff_plan(), Ok(Reply::Plan(sample::plan())));
     let start = Request::Start {
         plan_id: "plan-1".to_owned(),
+        force: false,
     };
     assert_eq!(press(&mut model, "⏎"), [Effect::Send(start)]);
     assert!(model.layers.is_empty());
@@ -112,6 +113,28 @@ fn searched(query: &str) -> Request {
             ..Filter::default()
         },
     }
+}
+
+#[test]
+fn what_is_stopped_starts_only_when_it_is_forced() {
+    let mut model = sample::live();
+    press(&mut model, "r");
+    let plan = Ok(Reply::Plan(sample::hindered_plan()));
+    answer(&mut model, handoff_plan(), plan);
+    assert_eq!(press(&mut model, "⏎"), []);
+    assert!(
+        model
+            .notices
+            .last()
+            .unwrap()
+            .text
+            .contains("reserved concurrency")
+    );
+    let start = Request::Start {
+        plan_id: "plan-1".to_owned(),
+        force: true,
+    };
+    assert_eq!(press(&mut model, "F"), [Effect::Send(start)]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use patterns_core::failed::{FailedDetail, Origin};
-use patterns_core::operation::{Plan, Selection};
+use patterns_core::operation::{Level, Lint, Outlook, Plan, Selection};
 use patterns_core::problem::Problem;
 use patterns_core::protocol::Request;
 use tui_input::Input;
@@ -65,13 +65,30 @@ pub struct Confirm {
     pub facts: Vec<(&'static str, String)>,
     /// What else should be known.
     pub note: Option<String>,
+    /// What speaks against it, the worst first.
+    pub lint: Vec<Lint>,
     /// Until when it may be confirmed.
     pub until: Option<Timestamp>,
     /// What `Enter` sends.
     pub commit: Request,
 }
 
+/// How long and how many calls, roughly.
+pub fn expected(outlook: &Outlook) -> String {
+    format!(
+        "about {} without pauses, {}",
+        figure::duration(outlook.expected_seconds),
+        figure::count(outlook.expected_calls, "call")
+    )
+}
+
 impl Confirm {
+    /// What keeps it from being done, when anything does; the one that cannot be forced first.
+    pub fn stop(&self) -> Option<&Lint> {
+        let stops = self.lint.iter().filter(|lint| lint.level == Level::Stop);
+        stops.min_by_key(|lint| lint.forcible)
+    }
+
     /// Asks before a plan is carried out.
     pub fn redrive(plan: &Plan) -> Self {
         let chosen = match &plan.selection {
@@ -102,13 +119,16 @@ impl Confirm {
                 ("From", format!("queue {}", plan.dead_letter_queue)),
                 ("To", plan.target.to_string()),
                 ("How", how.to_owned()),
+                ("Takes", expected(&plan.outlook)),
                 ("Account", plan.account_id.clone()),
                 ("Region", plan.region.clone()),
             ],
             note,
+            lint: plan.outlook.lint.clone(),
             until: Some(plan.expires_at),
             commit: Request::Start {
                 plan_id: plan.plan_id.clone(),
+                force: false,
             },
         }
     }

@@ -74,6 +74,16 @@ pub fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::NextPattern => return turn_pattern(model, true),
         Action::PreviousPattern => return turn_pattern(model, false),
         Action::Commit => return commit(model),
+        Action::Force => {
+            if let Some(Layer::Confirm(Confirm {
+                commit: Request::Start { force, .. },
+                ..
+            })) = model.layers.last_mut()
+            {
+                *force = true;
+                return commit(model);
+            }
+        }
         Action::Cancel => return cancel(model),
         Action::NextField | Action::PreviousField => {
             if let Some(Layer::Form(form)) = model.layers.last_mut() {
@@ -340,6 +350,7 @@ fn cancel_redrive(model: &mut Model) {
             ("Region", snapshot.region.clone()),
         ],
         note: Some("Batches under way finish first, so a few more may be sent.".to_owned()),
+        lint: Vec::new(),
         until: None,
         commit: Request::Cancel {
             id: redrive.operation_id.clone(),
@@ -378,6 +389,7 @@ fn break_or_heal(model: &mut Model) {
             ("Region", snapshot.region.clone()),
         ],
         note: None,
+        lint: Vec::new(),
         until: None,
         commit: Request::SetDelivery {
             function: name,
@@ -489,6 +501,7 @@ fn confirm_burst(model: &Model, request: Request) -> Option<Confirm> {
             ("Region", snapshot.region.clone()),
         ],
         note: None,
+        lint: Vec::new(),
         until: None,
         commit: request,
     })

@@ -179,6 +179,16 @@ fn redrive_asks() {
 }
 
 #[test]
+fn a_hindered_redrive_asks() {
+    let mut model = sample::live();
+    press(&mut model, "r");
+    let plan = Ok(Reply::Plan(sample::hindered_plan()));
+    answer(&mut model, plan_request(), plan);
+    insta::assert_snapshot!("confirm-hindered", picture(&mut model, 100, 28));
+    insta::assert_snapshot!("confirm-hindered-small", picture(&mut model, 60, 16));
+}
+
+#[test]
 fn burst_asks() {
     let mut model = sample::live();
     press(&mut model, "b⏎");

@@ -35,6 +35,7 @@ pub fn refusal(model: &Model, entry: &Entry) -> Option<String> {
         Action::Commit if matches!(model.layers.last(), Some(Layer::Planning(_))) => {
             Some("The daemon is still making the plan".to_owned())
         }
+        Action::Commit | Action::Force => stopped(model, entry.action),
         Action::Burst | Action::CreateTask if snapshot.patterns.is_empty() => Some(
             "The daemon knows no pattern's URL: add [patterns.<name>] url = \"…\" to its configuration".to_owned(),
         ),
@@ -91,6 +92,25 @@ pub fn selected_redrive(model: &Model) -> Option<&Redrive> {
     {
         Operation::Redrive(redrive) => Some(redrive),
         Operation::Burst(_) => None,
+    }
+}
+
+/// Why a question cannot be answered with this key.
+fn stopped(model: &Model, action: Action) -> Option<String> {
+    let Some(Layer::Confirm(confirm)) = model.layers.last() else {
+        return None;
+    };
+    match confirm.stop() {
+        None if action == Action::Force => {
+            Some("Nothing has to be forced: Enter does it".to_owned())
+        }
+        None => None,
+        Some(stop) if !stop.forcible => Some(format!("It cannot be started: {}", stop.what)),
+        Some(_) if action == Action::Force => None,
+        Some(stop) => Some(format!(
+            "Not started: {}. F starts it nevertheless",
+            stop.what
+        )),
     }
 }
 

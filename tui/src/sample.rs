@@ -12,7 +12,7 @@ use patterns_core::failed::{
 };
 use patterns_core::function::Function;
 use patterns_core::operation::{
-    Burst, LatencyMs, Operation, OperationState, Plan, Redrive, Selection,
+    Burst, LatencyMs, Level, Lint, Operation, OperationState, Outlook, Plan, Redrive, Selection,
 };
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Hello, PROTOCOL, Reply, Request};
@@ -194,7 +194,40 @@ pub fn plan() -> Plan {
         account_id: "000000000000".to_owned(),
         region: "us-east-1".to_owned(),
         expires_at: now() + SignedDuration::from_mins(5),
+        outlook: Outlook {
+            expected_seconds: 1,
+            expected_calls: 18,
+            lint: Vec::new(),
+        },
     }
+}
+
+/// One that something speaks against.
+pub fn hindered_plan() -> Plan {
+    let lint = |level, what: &str, why: &str, fix: &str| Lint {
+        level,
+        what: what.to_owned(),
+        why: why.to_owned(),
+        fix: fix.to_owned(),
+        forcible: true,
+    };
+    let name = handoff_origin().name;
+    let mut plan = plan();
+    plan.outlook.lint = vec![
+        lint(
+            Level::Stop,
+            &format!("the function {name} may not run: its reserved concurrency is 0"),
+            "Lambda sends the events straight back without a try",
+            &format!("aws lambda delete-function-concurrency --function-name {name}"),
+        ),
+        lint(
+            Level::Warning,
+            "SQS deletes some of the events before the redrive would end",
+            "the oldest is deleted at 2027-01-31T12:00:00Z",
+            "redrive the oldest first, with --until",
+        ),
+    ];
+    plan
 }
 
 /// One failed event of the handoff.

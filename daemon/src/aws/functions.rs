@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_lambda::types::{Environment, FunctionConfiguration};
+use aws_sdk_lambda::types::{Concurrency, Environment, FunctionConfiguration, InvocationType};
 use patterns_core::function::{FAIL_RATE_VARIABLE, PATTERN_TAG};
 use patterns_core::problem::{Problem, ProblemKind};
 
@@ -20,7 +20,90 @@ pub struct FunctionEnvironment {
     pub revision_id: Option<String>,
 }
 
+/// What a function may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Its timeout in seconds.
+    pub timeout_seconds: Option<u64>,
+    /// Its reserved concurrency.
+    pub reserved: Option<u64>,
+}
+
+/// The most bytes of an asynchronous invocation. (Lambda Developer Guide, "Lambda quotas".)
+pub const INVOKED_MAX: u64 = 1_048_576;
+
+/// A function, with id and state of the event source mapping that lets it consume a queue.
+pub type Mapped = (String, Option<(String, String)>);
+
 impl Aws {
+    /// The functions that consume a queue.
+    pub async fn mappings_of(&self, queue_arn: &str) -> Result<Vec<Mapped>, Problem> {
+        let answer = self
+            .lambda
+            .list_event_source_mappings()
+            .event_source_arn(queue_arn)
+            .send()
+            .await;
+        let output = answer.map_err(|error| {
+            let what = format!(
+                "cannot list the event source mappings of {}",
+                name_of(queue_arn)
+            );
+            problem(what, "lambda:ListEventSourceMappings", &error)
+        })?;
+        let mappings = output.event_source_mappings().iter();
+        Ok(mappings
+            .filter_map(|mapping| {
+                let state = mapping.state().unwrap_or_default().to_owned();
+                let id = mapping.uuid().unwrap_or_default().to_owned();
+                Some((
+                    function_name(mapping.function_arn()?).to_owned(),
+                    Some((id, state)),
+                ))
+            })
+            .collect())
+    }
+
+    /// What a function may do.
+    pub async fn limits(&self, function: &str) -> Result<Limits, Problem> {
+        let answer = self
+            .lambda
+            .get_function()
+            .function_name(function)
+            .send()
+            .await;
+        let output = answer.map_err(|error| {
+            let what = format!("cannot read the function {function}");
+            problem(what, "lambda:GetFunction", &error)
+        })?;
+        let positive = |number: i32| u64::try_from(number).ok();
+        Ok(Limits {
+            timeout_seconds: output
+                .configuration()
+                .and_then(FunctionConfiguration::timeout)
+                .and_then(positive),
+            reserved: output
+                .concurrency()
+                .and_then(Concurrency::reserved_concurrent_executions)
+                .and_then(positive),
+        })
+    }
+
+    /// Whether the credentials may invoke a function, without invoking it. (Lambda API Reference, `Invoke`: `DryRun`.)
+    pub async fn may_invoke(&self, function: &str) -> Result<(), Problem> {
+        let answer = self
+            .lambda
+            .invoke()
+            .function_name(function)
+            .invocation_type(InvocationType::DryRun)
+            .send()
+            .await;
+        answer.map(drop).map_err(|error| {
+            let what = format!("the function {function} cannot be invoked");
+            problem(what, "lambda:InvokeFunction", &error)
+        })
+    }
+
     /// All functions of the account in this region, as far as the list tells: without tags and destinations.
     pub async fn listed_functions(&self) -> Result<Vec<FunctionFacts>, Problem> {
         let mut functions = Vec::new();

@@ -13,6 +13,10 @@ use crate::topology::{Depth, QueueFacts, name_of};
 /// A queue keeps messages for four days unless it is told otherwise. (SQS API Reference, `CreateQueue`.)
 const DEFAULT_RETENTION_SECONDS: i64 = 345_600;
 
+/// A queue takes messages of 1 MiB and hides them for 30 s unless it is told otherwise. (SQS API Reference, `CreateQueue`.)
+const DEFAULT_MESSAGE_BYTES: u64 = 1_048_576;
+const DEFAULT_VISIBILITY_SECONDS: u64 = 30;
+
 /// `RedrivePolicy` of a queue. SQS accepts the count as a number and as a string, and gives back what it got.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,9 +78,36 @@ impl Aws {
                 .and_then(|seconds| seconds.parse().ok())
                 .unwrap_or(DEFAULT_RETENTION_SECONDS),
             redrive,
+            message_bytes_max: text(&QueueAttributeName::MaximumMessageSize)
+                .and_then(|bytes| bytes.parse().ok())
+                .unwrap_or(DEFAULT_MESSAGE_BYTES),
+            visibility_seconds: text(&QueueAttributeName::VisibilityTimeout)
+                .and_then(|seconds| seconds.parse().ok())
+                .unwrap_or(DEFAULT_VISIBILITY_SECONDS),
             fifo: text(&QueueAttributeName::FifoQueue) == Some("true"),
             depth: depth(&attributes),
         }))
+    }
+
+    /// Whether a message move task empties the queue now. (SQS API Reference, `ListMessageMoveTasks`.)
+    pub async fn is_moving(&self, queue_arn: &str) -> Result<bool, Problem> {
+        let answer = self
+            .sqs
+            .list_message_move_tasks()
+            .source_arn(queue_arn)
+            .max_results(1)
+            .send()
+            .await;
+        let output = answer.map_err(|error| {
+            let what = format!(
+                "cannot ask for message move tasks of {}",
+                name_of(queue_arn)
+            );
+            problem(what, "sqs:ListMessageMoveTasks", &error)
+        })?;
+        // The newest comes first, and only one can run.
+        let newest = output.results().first();
+        Ok(newest.and_then(|task| task.status()) == Some("RUNNING"))
     }
 
     /// Depth of a queue; `None` when it is gone.

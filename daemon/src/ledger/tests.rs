@@ -32,6 +32,7 @@ fn task(id: &str, planned: u64) -> Task {
             account_id: "123456789012".to_owned(),
             region: "eu-west-1".to_owned(),
             expires_at: Timestamp::UNIX_EPOCH,
+            outlook: patterns_core::operation::Outlook::default(),
         },
     }
 }

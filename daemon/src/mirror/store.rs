@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use patterns_core::failed::OriginKind;
 use rusqlite::types::{Type, Value};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
@@ -15,6 +16,7 @@ use super::decode::{Decoded, decode, root};
 use super::search::Condition;
 use crate::database::{Database, DatabaseError, Durability};
 use crate::letter::{Letter, event_id};
+use crate::lint::Load;
 use crate::origin::Evidence;
 
 const SCHEMA: &str = "
@@ -87,6 +89,9 @@ pub struct Alike {
 
 /// The mirror's thread does nothing else during a search, so none may take longer.
 pub const SEARCH: Duration = Duration::from_secs(5);
+
+/// Messages that are weighed for a plan.
+const WEIGHED_MAX: u32 = 100_000;
 
 /// Handle on the table.
 #[derive(Clone)]
@@ -356,6 +361,45 @@ impl Store {
                     }
                 }
                 Ok(found)
+            })
+            .await
+    }
+
+    /// What the newest messages of the queue, or those of them that have these ids, weigh together for a target of that kind
+    /// that takes messages of at most so many bytes.
+    pub async fn load(
+        &self,
+        queue_arn: &str,
+        message_ids: Option<Vec<String>>,
+        bytes_max: u64,
+        target: OriginKind,
+    ) -> Result<Load, DatabaseError> {
+        let queue_arn = queue_arn.to_owned();
+        // A function gets the original event out of a record.
+        let sent = match target {
+            OriginKind::Queue => "body",
+            OriginKind::Function => "CASE root WHEN '$' THEN body ELSE body -> root END",
+        };
+        let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
+        self.database
+            .read(move |connection| {
+                let ids = message_ids.map(|ids| serde_json::to_string(&ids)).transpose()?;
+                let row = connection.prepare_cached(&format!(
+                    "SELECT count(*), coalesce(sum(octet_length({sent}) > ?3), 0), coalesce(sum(system LIKE '%Lineage=%'), 0),
+                     min(CAST(system ->> '$.SentTimestamp' AS INTEGER)) FROM
+                     (SELECT body, root, system FROM event WHERE queue_arn = ?1
+                      AND (?2 IS NULL OR message_id IN (SELECT value FROM json_each(?2))) LIMIT {WEIGHED_MAX})"
+                ))?
+                .query_row(params![queue_arn, ids, bytes_max], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })?;
+                let (mirrored, too_large, traced, oldest): (i64, i64, i64, Option<i64>) = row;
+                Ok(Load {
+                    mirrored: mirrored.unsigned_abs(),
+                    too_large: too_large.unsigned_abs(),
+                    traced: traced.unsigned_abs(),
+                    oldest: oldest.map(instant),
+                })
             })
             .await
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use patterns_core::config::{self, Config};
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::{Plan, Selection};
+use patterns_core::operation::{Outlook, Plan, Selection};
 use serde_json::{Value, json};
 
 use super::*;
@@ -49,6 +49,7 @@ pub fn plan(id: &str) -> Plan {
         account_id: "123456789012".to_owned(),
         region: "eu-west-1".to_owned(),
         expires_at: Timestamp::MAX,
+        outlook: Outlook::default(),
     }
 }
 

@@ -1,13 +1,18 @@
 //! `redrive`: plan, ask, start, and wait when told to.
 
 use patterns_core::failed::Filter;
-use patterns_core::operation::{Operation, OperationState, Plan, Redrive, Selection};
+use patterns_core::operation::{
+    Level, Operation, OperationState, Outlook, Plan, Redrive, Selection,
+};
 use patterns_core::problem::{Problem, exit};
 use patterns_core::protocol::{Reply, Request};
+
+use serde::Serialize;
 
 use super::{agreed, declined, require_yes_or_terminal, unexpected, wait};
 use crate::cli;
 use crate::client::Client;
+use crate::layer::expected;
 use crate::{figure, print};
 
 /// What is wrong with the command line itself.
@@ -33,7 +38,8 @@ pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, 
         return Err(unexpected());
     };
     if args.dry_run {
-        print::answer(&planned(&plan), json, || statement(&plan))?;
+        let redrive = planned(&plan);
+        print::answer(&Answer::new(&redrive, &plan), json, || statement(&plan))?;
         return Ok(exit::OK);
     }
     if !args.yes && !agreed(&statement(&plan))? {
@@ -41,7 +47,8 @@ pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, 
     }
     let Reply::Operation(mut operation) = client
         .send(Request::Start {
-            plan_id: plan.plan_id,
+            plan_id: plan.plan_id.clone(),
+            force: args.force,
         })
         .await?
     else {
@@ -53,12 +60,30 @@ pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, 
     let Operation::Redrive(redrive) = &operation else {
         return Err(unexpected());
     };
-    print::answer(redrive, json, || facts(redrive))?;
+    print::answer(&Answer::new(redrive, &plan), json, || facts(redrive))?;
     Ok(if args.wait {
         wait::exit_code(&operation)
     } else {
         exit::OK
     })
+}
+
+/// A redrive with what was expected of it.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    redrive: &'a Redrive,
+    #[serde(flatten)]
+    outlook: &'a Outlook,
+}
+
+impl<'a> Answer<'a> {
+    fn new(redrive: &'a Redrive, plan: &'a Plan) -> Self {
+        Self {
+            redrive,
+            outlook: &plan.outlook,
+        }
+    }
 }
 
 /// What would happen, in the words that the dashboard's question uses.
@@ -75,8 +100,22 @@ fn statement(plan: &Plan) -> String {
         ("  to", plan.target.to_string()),
         ("  account", plan.account_id.clone()),
         ("  region", plan.region.clone()),
+        ("  takes", expected(&plan.outlook)),
     ]);
-    title + &facts
+    let lint = plan.outlook.lint.iter().map(|lint| {
+        let level = match lint.level {
+            Level::Stop => "STOP",
+            Level::Warning => "WARNING",
+            Level::Note => "NOTE",
+        };
+        let fix = if lint.fix.is_empty() {
+            String::new()
+        } else {
+            format!("    → {}\n", lint.fix)
+        };
+        format!("  {level}: {}: {}\n{fix}", lint.what, lint.why)
+    });
+    title + &facts + &lint.collect::<String>()
 }
 
 /// A plan as a redrive that was not started.

@@ -1,6 +1,7 @@
 //! The dialogs before something is changed.
 
 use jiff::Timestamp;
+use patterns_core::operation::{Level, Lint};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -38,6 +39,13 @@ pub fn choose(choose: &Choose, theme: Theme, area: Rect, buffer: &mut Buffer) {
 pub fn confirm(confirm: &Confirm, now: Timestamp, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let width = dialog::inner_width(area);
     let mut lines: Vec<Line<'static>> = Vec::new();
+    // What stops it comes first, so that it is seen in a small window, too.
+    for lint in &confirm.lint {
+        if lint.level == Level::Stop {
+            lines.extend(said(lint, theme, width));
+            lines.push(Line::raw(""));
+        }
+    }
     for (label, value) in &confirm.facts {
         let fact = Line::from(vec![
             Span::styled(format!("{label:<10}"), theme.muted()),
@@ -53,6 +61,12 @@ pub fn confirm(confirm: &Confirm, now: Timestamp, theme: Theme, area: Rect, buff
                 .map(|row| Line::styled(row, theme.watch())),
         );
     }
+    for lint in &confirm.lint {
+        if lint.level != Level::Stop {
+            lines.push(Line::raw(""));
+            lines.extend(said(lint, theme, width));
+        }
+    }
     lines.push(Line::raw(""));
     match confirm.until.map(|until| figure::seconds_since(now, until)) {
         Some(0) => lines.push(Line::styled(
@@ -65,8 +79,50 @@ pub fn confirm(confirm: &Confirm, now: Timestamp, theme: Theme, area: Rect, buff
         )),
         Some(_) | None => {}
     }
-    lines.push(keys("do it", theme));
+    lines.push(match confirm.stop() {
+        None => keys("do it", theme),
+        Some(stop) => stopped(stop.forcible, theme),
+    });
+    // A window that is too small shows the way out before the last of the details.
+    let room = usize::from(area.height).saturating_sub(2);
+    if lines.len() > room && room > 1 {
+        let last = lines.split_off(lines.len() - 1);
+        lines.truncate(room - 2);
+        lines.push(Line::styled("…", theme.muted()));
+        lines.extend(last);
+    }
     dialog::lines(&confirm.title, &lines, theme, area, buffer);
+}
+
+/// What speaks against it, and what to do about that.
+fn said(lint: &Lint, theme: Theme, width: usize) -> Vec<Line<'static>> {
+    let (mark, style) = match lint.level {
+        Level::Stop => ("✗", theme.bad()),
+        Level::Warning => ("!", theme.watch()),
+        Level::Note => ("·", theme.muted()),
+    };
+    let what = fill(&format!("{mark} {}: {}", lint.what, lint.why), width);
+    let mut lines: Vec<_> = what
+        .into_iter()
+        .map(|row| Line::styled(row, style))
+        .collect();
+    if !lint.fix.is_empty() {
+        let fix = fill(&format!("→ {}", lint.fix), width.saturating_sub(2));
+        lines.extend(fix.into_iter().map(|row| Line::raw(format!("  {row}"))));
+    }
+    lines
+}
+
+/// The keys of a question that Enter does not answer.
+fn stopped(forcible: bool, theme: Theme) -> Line<'static> {
+    let mut spans = Vec::new();
+    if forcible {
+        spans.push(Span::styled("F", theme.bad()));
+        spans.push(Span::raw(" do it nevertheless   "));
+    }
+    spans.push(Span::styled("Esc", theme.accent()));
+    spans.push(Span::raw(" cancel"));
+    Line::from(spans)
 }
 
 fn keys(enter: &'static str, theme: Theme) -> Line<'static> {

@@ -1,0 +1,273 @@
+//! What speaks against a redrive, before it starts. Deciding is pure; [`gather`] asks.
+
+pub mod gather;
+#[cfg(test)]
+mod tests;
+
+use jiff::{SignedDuration, Timestamp};
+use patterns_core::failed::{Origin, OriginKind};
+use patterns_core::operation::{Level, Lint, Outlook, Selection};
+use patterns_core::problem::Problem;
+
+/// A call takes about this long, in milliseconds, and so many are under way at once: for an estimate.
+const CALL_MS: u64 = 20;
+const CALLS_AT_ONCE: u64 = 6;
+
+/// The function of an event source should have a sixth of the queue's visibility timeout.
+/// (Lambda Developer Guide, "Creating and configuring an Amazon SQS event source mapping".)
+const VISIBILITY_PER_TIMEOUT: u64 = 6;
+
+/// What is known when a plan is made.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// When that is.
+    pub now: Timestamp,
+    /// Where the events go.
+    pub target: Origin,
+    /// How many.
+    pub planned: u64,
+    /// How many the dead-letter queue holds: those on the way to chosen ones must be received, too.
+    pub held: u64,
+    /// Which.
+    pub selection: Selection,
+    /// How long the dead-letter queue keeps a message, in seconds.
+    pub retention_seconds: i64,
+    /// The events, weighed.
+    pub load: Load,
+    /// The most bytes that the target takes, when that is known.
+    pub largest: Option<u64>,
+    /// The target queue's visibility timeout in seconds; none of a function.
+    pub visibility_seconds: Option<u64>,
+    /// Functions that would process the events.
+    pub consumers: Vec<Consumer>,
+    /// Whether a message move task of SQS empties the dead-letter queue now.
+    pub moving: bool,
+    /// Why the target may not be invoked.
+    pub denied: Option<Problem>,
+    /// What could not be asked.
+    pub unknown: Vec<Problem>,
+}
+
+/// What is known of the events as a whole, as far as the mirror holds them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// How many the mirror holds.
+    pub mirrored: u64,
+    /// How many are larger than the target takes.
+    pub too_large: u64,
+    /// How many carry a trace header with a lineage.
+    pub traced: u64,
+    /// When the oldest entered a queue first: SQS counts its retention from there.
+    pub oldest: Option<Timestamp>,
+}
+
+/// A function that processes what is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its name.
+    pub function: String,
+    /// Id and state of its event source mapping; none of a function that is invoked.
+    pub mapping: Option<(String, String)>,
+    /// Its timeout in seconds, when that could be read.
+    pub timeout_seconds: Option<u64>,
+    /// Its reserved concurrency, when it has one.
+    pub reserved: Option<u64>,
+}
+
+impl Consumer {
+    /// Whether events reach it, or soon will.
+    /// (Lambda API Reference, `EventSourceMappingConfiguration`: `State`.)
+    fn listens(&self) -> bool {
+        self.mapping.as_ref().is_none_or(|(_, state)| {
+            matches!(
+                state.as_str(),
+                "Enabled" | "Enabling" | "Creating" | "Updating"
+            )
+        })
+    }
+}
+
+/// What to expect of a redrive, the worst first.
+pub fn outlook(facts: &Facts) -> Outlook {
+    let expected_calls = calls(facts);
+    let expected_seconds = (expected_calls * CALL_MS).div_ceil(1000 * CALLS_AT_ONCE);
+    let mut lint: Vec<Lint> = [
+        moving(facts),
+        denied(facts),
+        not_consumed(facts),
+        too_large(facts),
+        expiring(facts, expected_seconds),
+        traced(facts),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    for consumer in &facts.consumers {
+        lint.extend(stopped(consumer, facts));
+        lint.extend(hurried(consumer, facts));
+    }
+    lint.extend(facts.unknown.iter().map(|problem| Lint {
+        level: Level::Note,
+        what: format!("not everything was checked: {}", problem.what),
+        why: problem.why.clone(),
+        fix: problem.fix.clone(),
+        forcible: false,
+    }));
+    lint.sort_by_key(|lint| std::cmp::Reverse(lint.level));
+    Outlook {
+        expected_seconds,
+        expected_calls,
+        lint,
+    }
+}
+
+/// Ten events take a receive and a delete, and one send or ten invocations. Events that were not chosen are received, too.
+fn calls(facts: &Facts) -> u64 {
+    let received = match facts.selection {
+        Selection::Everything => facts.planned,
+        Selection::Chosen(_) | Selection::Matching(_) => facts.held.max(facts.planned),
+    };
+    let sent = match facts.target.kind {
+        OriginKind::Queue => facts.planned.div_ceil(10),
+        OriginKind::Function => facts.planned,
+    };
+    received.div_ceil(10) + sent + facts.planned.div_ceil(10)
+}
+
+fn moving(facts: &Facts) -> Option<Lint> {
+    facts.moving.then(|| Lint {
+        level: Level::Stop,
+        what: "a message move task of SQS empties the same queue".to_owned(),
+        why: "both would take events from each other".to_owned(),
+        fix: "wait until it has ended, or end it: aws sqs cancel-message-move-task".to_owned(),
+        forcible: false,
+    })
+}
+
+fn denied(facts: &Facts) -> Option<Lint> {
+    facts.denied.as_ref().map(|problem| Lint {
+        level: Level::Stop,
+        what: problem.what.clone(),
+        why: problem.why.clone(),
+        fix: problem.fix.clone(),
+        forcible: false,
+    })
+}
+
+fn not_consumed(facts: &Facts) -> Option<Lint> {
+    if facts.target.kind == OriginKind::Function || facts.consumers.iter().any(Consumer::listens) {
+        return None;
+    }
+    let name = &facts.target.name;
+    let Some((function, (id, state))) = facts
+        .consumers
+        .iter()
+        .find_map(|consumer| Some((&consumer.function, consumer.mapping.as_ref()?)))
+    else {
+        return facts.unknown.is_empty().then(|| Lint {
+            level: Level::Note,
+            what: format!("no function consumes {name}"),
+            why: "if nothing else does, the events wait there".to_owned(),
+            fix: String::new(),
+            forcible: false,
+        });
+    };
+    Some(Lint {
+        level: Level::Stop,
+        what: format!("the event source of {function} is {}", state.to_lowercase()),
+        why: format!("the events would wait in {name}, and nothing would process them"),
+        fix: format!("aws lambda update-event-source-mapping --uuid {id} --enabled"),
+        forcible: true,
+    })
+}
+
+fn too_large(facts: &Facts) -> Option<Lint> {
+    let largest = facts.largest.filter(|_| facts.load.too_large > 0)?;
+    let all = facts.load.too_large >= facts.planned;
+    Some(Lint {
+        level: if all { Level::Stop } else { Level::Warning },
+        what: format!(
+            "{} of the events are larger than {} takes",
+            facts.load.too_large, facts.target
+        ),
+        why: format!(
+            "it takes at most {largest} bytes; they would fail and stay in the dead-letter queue"
+        ),
+        fix: match facts.target.kind {
+            OriginKind::Queue => format!("raise MaximumMessageSize of {}", facts.target.name),
+            OriginKind::Function => "leave them out, and process them by hand".to_owned(),
+        },
+        forcible: false,
+    })
+}
+
+fn expiring(facts: &Facts, seconds: u64) -> Option<Lint> {
+    let expires = facts
+        .load
+        .oldest?
+        .checked_add(SignedDuration::from_secs(facts.retention_seconds))
+        .ok()?;
+    let ends = i64::try_from(seconds).ok().and_then(|seconds| {
+        facts
+            .now
+            .checked_add(SignedDuration::from_secs(seconds))
+            .ok()
+    })?;
+    (expires < ends).then(|| Lint {
+        level: Level::Warning,
+        what: "SQS deletes some of the events before the redrive would end".to_owned(),
+        why: format!("the oldest is deleted at {expires}"),
+        fix: "redrive the oldest first, with --until, or raise MessageRetentionPeriod of the dead-letter queue (it takes up to 15 minutes)".to_owned(),
+        forcible: false,
+    })
+}
+
+/// Lambda stops a function that receives an event of its own about the 16th time.
+/// (Lambda Developer Guide, "Use Lambda recursive loop detection".)
+fn traced(facts: &Facts) -> Option<Lint> {
+    (facts.load.traced > 0 && facts.target.kind == OriginKind::Queue).then(|| Lint {
+        level: Level::Warning,
+        what: format!("{} of the events carry a trace header with a lineage", facts.load.traced),
+        why: "it is kept, and Lambda counts it: after about 16 rounds it takes them for a loop and stops them".to_owned(),
+        fix: "if they were redriven often: aws lambda put-function-recursion-config --recursive-loop Allow".to_owned(),
+        forcible: false,
+    })
+}
+
+fn stopped(consumer: &Consumer, facts: &Facts) -> Option<Lint> {
+    let function = &consumer.function;
+    (consumer.reserved == Some(0)).then(|| Lint {
+        level: Level::Stop,
+        what: format!("the function {function} may not run: its reserved concurrency is 0"),
+        why: match facts.target.kind {
+            OriginKind::Function => {
+                "Lambda sends the events straight back without a try".to_owned()
+            }
+            OriginKind::Queue => {
+                "each throttled delivery counts as a receive, so the events come back untried"
+                    .to_owned()
+            }
+        },
+        fix: format!("aws lambda delete-function-concurrency --function-name {function}"),
+        forcible: true,
+    })
+}
+
+fn hurried(consumer: &Consumer, facts: &Facts) -> Option<Lint> {
+    let (visibility, timeout) = (facts.visibility_seconds?, consumer.timeout_seconds?);
+    (visibility < timeout).then(|| Lint {
+        level: Level::Warning,
+        what: format!(
+            "messages of {} come back while {} may still work on them",
+            facts.target.name, consumer.function
+        ),
+        why: format!(
+            "the visibility timeout is {visibility} s, the function's timeout {timeout} s"
+        ),
+        fix: format!(
+            "set the queue's VisibilityTimeout to at least {} s",
+            timeout * VISIBILITY_PER_TIMEOUT
+        ),
+        forcible: false,
+    })
+}

@@ -1,0 +1,119 @@
+//! Asks for the facts of a plan. What cannot be asked is said, and keeps no plan from being made.
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use patterns_core::failed::{Origin, OriginKind};
+use patterns_core::operation::Selection;
+use patterns_core::problem::Problem;
+
+use super::{Consumer, Facts, Load};
+use crate::aws::Aws;
+use crate::aws::functions::{INVOKED_MAX, Limits};
+use crate::mirror::store::Store;
+use crate::topology::{QueueFacts, Topology};
+
+/// Functions looked at for one plan.
+const CONSUMERS_MAX: usize = 10;
+
+/// What a plan is about.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The dead-letter queue.
+    pub queue: &'a QueueFacts,
+    /// Where the events go.
+    pub target: &'a Origin,
+    /// Which.
+    pub selection: &'a Selection,
+    /// How many.
+    pub planned: u64,
+    /// Their message ids; none when everything is meant.
+    pub message_ids: &'a [String],
+}
+
+/// Gathers what is known about a plan.
+pub async fn gather(aws: &Aws, store: &Store, topology: &Topology, subject: &Subject<'_>) -> Facts {
+    let Subject { queue, target, .. } = subject;
+    let mut unknown = Vec::new();
+    let to_queue = topology
+        .queues
+        .get(&target.name)
+        .filter(|_| target.kind == OriginKind::Queue);
+    let largest = to_queue.map_or(INVOKED_MAX, |queue| queue.message_bytes_max);
+    let ids = match subject.selection {
+        Selection::Everything => None,
+        Selection::Chosen(_) | Selection::Matching(_) => Some(subject.message_ids.to_vec()),
+    };
+    let load = store.load(&queue.arn, ids, largest, target.kind).await;
+    let held = store.count(&queue.arn).await;
+    let (consumers, moving, denied) = tokio::join!(
+        consumers(aws, target, to_queue),
+        aws.is_moving(&queue.arn),
+        may_invoke(aws, target)
+    );
+    let consumers = consumers.unwrap_or_else(|problem| {
+        unknown.push(problem);
+        Vec::new()
+    });
+    let mut known = Vec::new();
+    for (consumer, problem) in consumers {
+        known.push(consumer);
+        unknown.extend(problem);
+    }
+    Facts {
+        now: Timestamp::now(),
+        target: (*target).clone(),
+        planned: subject.planned,
+        held: held.unwrap_or(subject.planned),
+        selection: subject.selection.clone(),
+        retention_seconds: queue.retention_seconds,
+        load: load.unwrap_or_else(|error| {
+            unknown.push(crate::mirror::disk(error));
+            Load::default()
+        }),
+        largest: Some(largest),
+        visibility_seconds: to_queue.map(|queue| queue.visibility_seconds),
+        consumers: known,
+        moving: moving.unwrap_or_else(|problem| {
+            unknown.push(problem);
+            false
+        }),
+        denied,
+        unknown,
+    }
+}
+
+async fn may_invoke(aws: &Aws, target: &Origin) -> Option<Problem> {
+    match target.kind {
+        OriginKind::Function => aws.may_invoke(&target.name).await.err(),
+        OriginKind::Queue => None,
+    }
+}
+
+/// The functions that would process the events, each with why something of it is not known.
+async fn consumers(
+    aws: &Aws,
+    target: &Origin,
+    to_queue: Option<&QueueFacts>,
+) -> Result<Vec<(Consumer, Option<Problem>)>, Problem> {
+    let found = match to_queue {
+        Some(queue) => aws.mappings_of(&queue.arn).await?,
+        None => vec![(target.name.clone(), None)],
+    };
+    let asked = found
+        .into_iter()
+        .take(CONSUMERS_MAX)
+        .map(|(function, mapping)| async move {
+            let (limits, problem) = match aws.limits(&function).await {
+                Ok(limits) => (limits, None),
+                Err(problem) => (Limits::default(), Some(problem)),
+            };
+            let consumer = Consumer {
+                function,
+                mapping,
+                timeout_seconds: limits.timeout_seconds,
+                reserved: limits.reserved,
+            };
+            (consumer, problem)
+        });
+    Ok(join_all(asked).await)
+}
