@@ -194,6 +194,90 @@ pub struct Attribute {
     pub value: String,
 }
 
+/// A message as it is in a dead-letter queue, whole: one line of an export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Name of the queue it was in.
+    pub dead_letter_queue: String,
+    /// Ours, as in [`FailedEvent::id`].
+    pub id: String,
+    /// The SQS message id there. An imported message gets a new one.
+    pub message_id: String,
+    /// The text.
+    pub body: String,
+    /// Message attributes by name.
+    pub attributes: BTreeMap<String, Attribute>,
+    /// System attributes by name. A sender can set `AWSTraceHeader` and, in a FIFO queue, `MessageGroupId`; SQS makes the others.
+    pub system_attributes: BTreeMap<String, String>,
+}
+
+/// Bytes of one message, and of all messages that are sent at once. (SQS API Reference, `SendMessageBatch`.)
+pub const MESSAGE_BYTES_MAX: usize = 1_048_576;
+
+impl Message {
+    /// Says what SQS would refuse: no text, too many bytes or attributes, a value that is not of its type.
+    /// (SQS Developer Guide, "Amazon SQS message metadata" and "Message quotas".)
+    ///
+    /// # Errors
+    ///
+    /// The first of these, in words.
+    pub fn check(&self) -> Result<(), String> {
+        if self.body.is_empty() {
+            return Err("its body is empty".to_owned());
+        }
+        if self.size() > MESSAGE_BYTES_MAX {
+            return Err(format!("it has more than {MESSAGE_BYTES_MAX} bytes"));
+        }
+        if self.attributes.len() > 10 {
+            return Err(format!(
+                "it has {} attributes, and SQS takes 10",
+                self.attributes.len()
+            ));
+        }
+        for (name, attribute) in &self.attributes {
+            let sort = attribute.data_type.split('.').next();
+            let valid = match sort {
+                Some("Binary") => is_base64(&attribute.value),
+                Some("String" | "Number") => !attribute.value.is_empty(),
+                _ => false,
+            };
+            if !valid {
+                return Err(format!(
+                    "attribute {name}: {:?} is no value of type {}",
+                    attribute.value, attribute.data_type
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that count towards [`MESSAGE_BYTES_MAX`]: body, and names, types and values of attributes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.attributes
+            .iter()
+            .fold(self.body.len(), |sum, (name, attribute)| {
+                let value = if attribute.data_type.starts_with("Binary") {
+                    attribute.value.trim_end_matches('=').len() * 3 / 4
+                } else {
+                    attribute.value.len()
+                };
+                sum + name.len() + attribute.data_type.len() + value
+            })
+    }
+}
+
+/// Whether `text` is base64 with its padding.
+fn is_base64(text: &str) -> bool {
+    let digits = text.trim_end_matches('=');
+    text.len().is_multiple_of(4)
+        && text.len() - digits.len() <= 2
+        && digits
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+}
+
 /// One line of a function's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {

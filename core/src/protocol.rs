@@ -12,7 +12,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::failed::{FailedDetail, FailedGroups, FailedList, Filter};
+use crate::failed::{FailedDetail, FailedGroups, FailedList, Filter, Message};
 use crate::operation::{Operation, Plan, Selection};
 use crate::task::{NewTask, Task};
 
@@ -73,6 +73,22 @@ pub enum Request {
         /// Name of one dead-letter queue; all when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         dead_letter_queue: Option<String>,
+    },
+    /// Mirrored messages, whole, in the order of their ids: a page of them.
+    FailedExport {
+        /// Name of one dead-letter queue; all when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dead_letter_queue: Option<String>,
+        /// The last id of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// Sends messages to a dead-letter queue, as they were exported from one.
+    FailedImport {
+        /// Its name.
+        dead_letter_queue: String,
+        /// 1 to [`IMPORT_MAX`], together at most [`MESSAGE_BYTES_MAX`](crate::failed::MESSAGE_BYTES_MAX).
+        messages: Vec<Message>,
     },
     /// One failed event with payload, attributes, logs and history.
     FailedShow {
@@ -158,6 +174,7 @@ impl Request {
     pub fn changes(&self) -> bool {
         match self {
             Self::Start { .. }
+            | Self::FailedImport { .. }
             | Self::Pause { .. }
             | Self::Resume { .. }
             | Self::Cancel { .. }
@@ -165,6 +182,7 @@ impl Request {
             | Self::Burst { .. }
             | Self::SetDelivery { .. } => true,
             Self::FailedList { .. }
+            | Self::FailedExport { .. }
             | Self::FailedGroups { .. }
             | Self::FailedShow { .. }
             | Self::Plan { .. }
@@ -174,6 +192,9 @@ impl Request {
         }
     }
 }
+
+/// Messages in one import.
+pub const IMPORT_MAX: usize = 10;
 
 /// A list of failed events holds at most this many.
 pub const FAILED_LIMIT: u32 = 1000;
@@ -190,6 +211,10 @@ pub const BURST_COUNT_MAX: u64 = 1_000_000;
 pub enum Reply {
     /// To [`Request::FailedList`].
     Failed(FailedList),
+    /// To [`Request::FailedExport`]; none after the last.
+    Messages(Vec<Message>),
+    /// To [`Request::FailedImport`]: for each message its new id, or why it was not sent.
+    Imported(Vec<Result<String, String>>),
     /// To [`Request::FailedGroups`].
     Groups(FailedGroups),
     /// To [`Request::FailedShow`].

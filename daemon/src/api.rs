@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 use crate::command::Commands;
 use crate::replies::Replies;
 
-/// A request is small; choosing tens of thousands of events by their ids is the largest.
-const BODY_MAX: usize = 1024 * 1024;
+/// A request is small; the largest imports a message of 1 MiB, of which JSON may escape every byte with six.
+const BODY_MAX: usize = 8 * 1024 * 1024;
 
 /// At most four snapshots a second.
 const BETWEEN: Duration = Duration::from_millis(250);
@@ -146,7 +146,7 @@ async fn request(
             ProblemKind::Usage,
             "the request cannot be understood",
             why,
-            "send one JSON envelope of at most 1 MiB: {\"id\": …, \"request\": {\"verb\": …}}",
+            "send one JSON envelope of at most 8 MiB: {\"id\": …, \"request\": {\"verb\": …}}",
         ))
     };
     let envelope: Envelope = match body {

@@ -15,7 +15,7 @@ use crate::burst::Bursts;
 use crate::ledger::{self, Wish};
 use crate::lint;
 use crate::lint::gather::{Subject, gather};
-use crate::mirror::{self, Mirror, decode, known, search, store::Mirrored};
+use crate::mirror::{self, Mirror, copy, decode, known, search, store::Mirrored};
 use crate::origin::Evidence;
 use crate::pattern::Patterns;
 use crate::plan::{self, Frozen, Plans};
@@ -83,6 +83,21 @@ impl Commands {
             Request::FailedGroups { dead_letter_queue } => {
                 let groups = mirror::groups(&self.mirror, &self.state, dead_letter_queue).await?;
                 Ok(Reply::Groups(groups))
+            }
+            Request::FailedExport {
+                dead_letter_queue,
+                after,
+            } => {
+                let queue = dead_letter_queue.as_deref();
+                let page = copy::export(&self.mirror, &self.state, queue, after).await?;
+                Ok(Reply::Messages(page))
+            }
+            Request::FailedImport {
+                dead_letter_queue,
+                messages,
+            } => {
+                let sent = copy::import(&self.aws, &self.state, &dead_letter_queue, messages);
+                Ok(Reply::Imported(Box::pin(sent).await?))
             }
             Request::FailedShow { id } => Ok(Reply::Event(Box::new(self.show(&id).await?))),
             Request::Plan {

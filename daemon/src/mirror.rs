@@ -3,6 +3,7 @@
 //! One task decides when to look again; it is told every reading of a dead-letter queue. A queue is scanned when its count
 //! is not the one of the last scan, when that scan was not complete (ever more rarely), after a redrive, and on demand.
 
+pub mod copy;
 pub mod decode;
 mod list;
 pub mod scan;
@@ -28,7 +29,7 @@ use crate::topology::{Depth, QueueFacts, Topology};
 use scan::{Scanned, scan};
 use store::Store;
 
-pub use list::{condition, event, groups, known, list, logs_since};
+pub use list::{asked, condition, event, groups, known, list, logs_since};
 
 /// Queues looked at at once.
 const SCANS: usize = 4;

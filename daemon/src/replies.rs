@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use md5::{Digest, Md5};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Envelope, Reply, Request};
 use tokio::sync::OnceCell;
@@ -13,7 +14,8 @@ const REPLIES_MAX: usize = 256;
 type Outcome = Result<Reply, Problem>;
 
 struct Entry {
-    request: Request,
+    /// Of the request: it may be large.
+    digest: [u8; 16],
     outcome: Arc<OnceCell<Outcome>>,
 }
 
@@ -77,9 +79,11 @@ impl Replies {
             .remembered
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let json = serde_json::to_vec(request).unwrap_or_default();
+        let digest: [u8; 16] = Md5::digest(json).into();
         let Remembered { by_id, order } = &mut *remembered;
         if let Some(entry) = by_id.get(id) {
-            if entry.request == *request {
+            if entry.digest == digest {
                 return Ok(entry.outcome.clone());
             }
             return Err(Problem::new(
@@ -98,7 +102,7 @@ impl Replies {
         by_id.insert(
             id.to_owned(),
             Entry {
-                request: request.clone(),
+                digest,
                 outcome: outcome.clone(),
             },
         );

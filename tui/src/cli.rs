@@ -72,6 +72,23 @@ pub enum Failed {
         #[arg(value_name = "DLQ")]
         dead_letter_queue: Option<String>,
     },
+    /// Write failed events into a file, whole, one a line (JSONL)
+    Export {
+        /// Only this dead-letter queue
+        #[arg(value_name = "DLQ")]
+        dead_letter_queue: Option<String>,
+        /// The file; it must not exist
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Send exported events to a dead-letter queue; every line is checked first
+    Import {
+        /// As `failed export` wrote it
+        file: PathBuf,
+        /// The dead-letter queue
+        #[arg(long, value_name = "DLQ")]
+        to: String,
+    },
     /// Show one failed event with its payload, attributes, logs and history
     Show {
         /// Its id, or enough leading digits to be the only one

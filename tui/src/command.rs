@@ -1,6 +1,7 @@
 //! The one-shot commands: ask the daemon, print the answer, end with an exit code.
 
 mod burst;
+mod copy;
 mod doctor;
 mod failed;
 mod operations;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 
 use patterns_core::problem::{Problem, ProblemKind};
 
-use crate::cli::Command;
+use crate::cli::{Command, Failed};
 use crate::client::{Client, Strings};
 
 /// Runs `command` against the daemon at `socket`; the exit code.
@@ -29,6 +30,7 @@ pub async fn run(command: Command, socket: PathBuf, json: bool) -> Result<u8, Pr
         return doctor::run(&client, json).await;
     }
     match &command {
+        Command::Failed(Failed::Import { file, .. }) => copy::check(file)?,
         Command::Redrive(redrive) => redrive::check(redrive)?,
         Command::Burst(burst) => burst::check(burst)?,
         Command::Task(task) => task::check(task)?,

@@ -542,6 +542,9 @@ fn any_answer(request: &Request, sort: u8) -> Result<Reply, Problem> {
         _ => {
             return Ok(match request {
                 Request::FailedList { .. } => Reply::Failed(sample::failed()),
+                Request::FailedExport { .. } | Request::FailedImport { .. } => {
+                    Reply::Messages(Vec::new())
+                }
                 Request::FailedGroups { .. } => Reply::Groups(sample::groups()),
                 Request::FailedShow { .. } => Reply::Event(Box::new(sample::hostile_detail())),
                 Request::Plan { .. } => Reply::Plan(sample::plan()),

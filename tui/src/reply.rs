@@ -92,6 +92,8 @@ pub fn take(model: &mut Model, request: Request, answer: Result<Reply, Problem>)
             }
             Vec::new()
         }
+        // Only commands ask for these.
+        Request::FailedExport { .. } | Request::FailedImport { .. } => Vec::new(),
         Request::Refresh => {
             match answer {
                 Ok(_) => model.inform("Asking AWS again"),

@@ -128,7 +128,10 @@ pub async fn condition(
 }
 
 /// The queue of that name, or all dead-letter queues.
-fn asked<'a>(topology: &'a Topology, queue: Option<&str>) -> Result<Vec<&'a QueueFacts>, Problem> {
+pub fn asked<'a>(
+    topology: &'a Topology,
+    queue: Option<&str>,
+) -> Result<Vec<&'a QueueFacts>, Problem> {
     match queue {
         Some(name) => Ok(vec![known(topology, name)?]),
         None => Ok(topology

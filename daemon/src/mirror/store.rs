@@ -321,6 +321,36 @@ impl Store {
             .await
     }
 
+    /// The next messages of those queues after that id, whole, in the order of their ids: at most `limit`, and none after
+    /// the one with which they have `bytes` together.
+    pub async fn page(
+        &self,
+        queue_arns: Vec<String>,
+        after: String,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(Mirrored, Letter)>, DatabaseError> {
+        self.database
+            .read(move |connection| {
+                let mut select = connection.prepare_cached(&format!(
+                    "SELECT {COLUMNS}, body, attributes, system FROM event INDEXED BY event_by_id
+                     WHERE id > ?1 AND queue_arn IN (SELECT value FROM json_each(?2)) ORDER BY id LIMIT ?3"
+                ))?;
+                let queues = serde_json::to_string(&queue_arns)?;
+                let mut rows = select.query(params![after, queues, limit])?;
+                let (mut page, mut size) = (Vec::new(), 0);
+                while size < bytes
+                    && let Some(row) = rows.next()?
+                {
+                    let letter = letter(row, 6)?;
+                    size += letter.size();
+                    page.push((mirrored(row)?, letter));
+                }
+                Ok(page)
+            })
+            .await
+    }
+
     /// The messages whose id begins with `prefix`, two at most, whole.
     pub async fn find(&self, prefix: &str) -> Result<Vec<(Mirrored, Letter)>, DatabaseError> {
         let prefix = prefix.to_owned();

@@ -8,7 +8,7 @@ use patterns_core::problem::{Problem, exit};
 use patterns_core::protocol::{Reply, Request};
 use patterns_core::text::visible_lines;
 
-use super::unexpected;
+use super::{copy, unexpected};
 use crate::cli::Failed;
 use crate::client::Client;
 use crate::{figure, print};
@@ -38,6 +38,11 @@ pub async fn run(client: &Client, failed: Failed, json: bool) -> Result<u8, Prob
             };
             print::answer(&groups, json, || group_table(&groups))?;
         }
+        Failed::Export {
+            dead_letter_queue,
+            output,
+        } => return copy::export(client, dead_letter_queue, &output, json).await,
+        Failed::Import { file, to } => return copy::import(client, &file, to, json).await,
         Failed::Show { id } => {
             let Reply::Event(event) = client.send(Request::FailedShow { id }).await? else {
                 return Err(unexpected());

@@ -251,6 +251,32 @@ async fn a_message_is_kept_whole() {
 }
 
 #[tokio::test]
+async fn pages_hold_every_message_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path()).await;
+    let letters = (0..25).map(|number| letter(&number.to_string(), "twelve bytes"));
+    store.met(QUEUE, 1, letters.collect()).await.unwrap();
+    store
+        .met("arn:other", 1, vec![letter("other", "b")])
+        .await
+        .unwrap();
+    for (limit, bytes, size) in [(10, 1 << 20, 10), (100, 30, 3)] {
+        let (mut met, mut after) = (Vec::new(), String::new());
+        loop {
+            let queues = vec![QUEUE.to_owned()];
+            let page = store.page(queues, after, limit, bytes).await.unwrap();
+            assert!(page.len() <= size);
+            let Some((last, _)) = page.last() else { break };
+            after = last.id.clone();
+            met.extend(page.into_iter().map(|(_, letter)| letter.message_id));
+        }
+        met.sort_by_key(|id| id.parse::<u32>().unwrap());
+        let all: Vec<_> = (0..25).map(|number| number.to_string()).collect();
+        assert_eq!(met, all);
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_thousand_events_are_searched_within_the_limit() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path()).await;
