@@ -100,8 +100,23 @@ pub struct Outlook {
     pub lint: Vec<Lint>,
 }
 
+/// How a redrive goes about it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manner {
+    /// At most this many events per second, above 0, at most [`RATE_MAX`]; as fast as it can when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
+    /// One event at a time, and one that may have been sent already waits for the operator instead of being sent again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub careful: bool,
+}
+
+/// The highest cap on events per second.
+pub const RATE_MAX: f64 = 100_000.0;
+
 /// A frozen selection with its route: what the operator confirms.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Starting the same plan twice runs it once.
     pub plan_id: String,
@@ -109,6 +124,12 @@ pub struct Plan {
     pub dead_letter_queue: String,
     /// Where the events go: the source queue, or the function that is invoked again.
     pub target: Origin,
+    /// Whether that is a queue that the operator named and where they did not fail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
+    /// How fast and how carefully.
+    #[serde(default)]
+    pub manner: Manner,
     /// Which events.
     pub selection: Selection,
     /// How many.

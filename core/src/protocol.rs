@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::failed::{FailedDetail, FailedGroups, FailedList, Filter, Message};
-use crate::operation::{Operation, Plan, Selection};
+use crate::operation::{Manner, Operation, Plan, Selection};
 use crate::task::{NewTask, Task};
 
 /// Both sides must speak the same; anything else is refused with both numbers.
@@ -101,9 +101,12 @@ pub enum Request {
         dead_letter_queue: String,
         /// Which events.
         selection: Selection,
-        /// Where to, when several origins are possible: a queue's or a function's name among them.
+        /// Where to, when several origins are possible: a queue's or a function's name among them. Or any other queue.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
+        /// How fast and how carefully.
+        #[serde(default)]
+        manner: Manner,
     },
     /// Carries out a plan. The same plan started twice runs once.
     Start {

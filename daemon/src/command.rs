@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use patterns_core::failed::{FailedDetail, Filter, LogLine};
-use patterns_core::operation::{Operation, Plan, Selection};
+use patterns_core::operation::{Manner, Operation, Plan, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{FAILED_LIMIT, Reply, Request};
 
@@ -104,9 +104,10 @@ impl Commands {
                 dead_letter_queue,
                 selection,
                 to,
+                manner,
             } => {
                 // What it asks AWS makes a large future.
-                let plan = self.plan(&dead_letter_queue, selection, to.as_deref());
+                let plan = self.plan(&dead_letter_queue, selection, to.as_deref(), manner);
                 let plan = Box::pin(plan).await?;
                 Ok(Reply::Plan(plan))
             }
@@ -262,9 +263,12 @@ impl Commands {
         queue: &str,
         selection: Selection,
         to: Option<&str>,
+        manner: Manner,
     ) -> Result<Plan, Problem> {
+        plan::check(&manner)?;
         let topology = self.state.topology();
         let queue = known(&topology, queue)?;
+        plan::selectable(queue, &selection)?;
         let (planned, message_ids, evidence) = match &selection {
             Selection::Everything => self.everything(queue).await?,
             Selection::Chosen(ids) => self.chosen(queue, ids).await?,
@@ -273,7 +277,7 @@ impl Commands {
         if planned == 0 {
             return Err(plan::nothing(&queue.name, &selection));
         }
-        let target = plan::target(queue, &evidence, to, &topology)?;
+        let (target, elsewhere) = plan::route(queue, &evidence, to, &topology)?;
         let account_id = self.state.snapshot().account_id.clone();
         if account_id.is_empty() {
             return Err(Problem::new(
@@ -295,6 +299,8 @@ impl Commands {
             plan_id: uuid::Uuid::new_v4().to_string(),
             dead_letter_queue: queue.name.clone(),
             target,
+            elsewhere,
+            manner,
             selection,
             planned,
             account_id,

@@ -215,7 +215,7 @@ impl Ledger {
                 };
                 if let Some(why) = left_out {
                     connection.execute(
-                        "UPDATE events SET state = 'skipped', ended_at = ?2, reason = coalesce(reason, ?3)
+                        "UPDATE events SET in_doubt = max(in_doubt, state = 'intent'), state = 'skipped', ended_at = ?2, reason = coalesce(reason, ?3)
                          WHERE operation = ?1 AND state IN ('planned', 'intent')",
                         params![operation_id, now, why],
                     )?;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::{Level, Plan, Selection};
+use patterns_core::operation::{Level, Manner, Plan, RATE_MAX, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 
 use crate::origin::{Evidence, Resolved, admits, resolve};
@@ -82,22 +82,118 @@ pub fn expires_at(now: Timestamp) -> Timestamp {
     now.checked_add(VALID).unwrap_or(now)
 }
 
-/// Where the selected events go. `evidence` is what the selected events say, each word once; empty when nothing is
-/// known about them.
-pub fn target(
+/// Refuses what cannot be meant.
+pub fn check(manner: &Manner) -> Result<(), Problem> {
+    match manner.rate {
+        Some(rate) if !(rate > 0.0 && rate <= RATE_MAX) => Err(Problem::new(
+            ProblemKind::Usage,
+            "the rate is not possible",
+            format!("{rate} events per second are not above 0 and at most {RATE_MAX}"),
+            "choose another, or none to go as fast as it can",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to pick events out of a FIFO queue: those before them would have to be deleted first.
+/// (Amazon SQS Developer Guide, "FIFO queue delivery logic".)
+pub fn selectable(queue: &QueueFacts, selection: &Selection) -> Result<(), Problem> {
+    if !queue.fifo || *selection == Selection::Everything {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemKind::Conflict,
+        format!("events cannot be picked out of {}", queue.name),
+        "it is a FIFO queue, and SQS gives out no message of a group before the earlier ones are gone",
+        "redrive everything in the queue",
+    ))
+}
+
+/// The route of the selected events: where they go, and whether that is elsewhere than where they failed. Any queue may
+/// be named in `to`; without it they go back to where they failed.
+pub fn route(
     queue: &QueueFacts,
     evidence: &[Evidence],
     to: Option<&str>,
     topology: &Topology,
-) -> Result<Origin, Problem> {
-    if queue.fifo {
+) -> Result<(Origin, bool), Problem> {
+    let named = to.map(|to| to.strip_prefix("queue ").unwrap_or(to));
+    if named == Some(&queue.name) {
         return Err(Problem::new(
             ProblemKind::Conflict,
-            format!("{} cannot be redriven", queue.name),
-            "it is a FIFO queue, and the order of its groups would be lost",
-            "use the redrive of the SQS console, which keeps it",
+            format!("the events in {} cannot go to {}", queue.name, queue.name),
+            "they are there already",
+            "name another queue",
         ));
     }
+    let route = match (target(queue, evidence, to, topology), named) {
+        (Err(Unroutable::NotThere(_)), Some(name)) if topology.queues.contains_key(name) => {
+            let chosen = Origin {
+                kind: OriginKind::Queue,
+                name: name.to_owned(),
+            };
+            (chosen, true)
+        }
+        (target, _) => (target?, false),
+    };
+    same_kind(queue, &route.0, topology)?;
+    Ok(route)
+}
+
+/// A FIFO queue wants groups, and an event from one would lose its place in a standard queue.
+fn same_kind(queue: &QueueFacts, target: &Origin, topology: &Topology) -> Result<(), Problem> {
+    let fifo = target.kind == OriginKind::Queue
+        && topology
+            .queues
+            .get(&target.name)
+            .is_some_and(|target| target.fifo);
+    if fifo == queue.fifo {
+        return Ok(());
+    }
+    let why = if fifo {
+        "it is a FIFO queue, and they have no message group"
+    } else {
+        "the order of their groups would be lost there"
+    };
+    Err(Problem::new(
+        ProblemKind::Conflict,
+        format!("the events in {} cannot go to {target}", queue.name),
+        why,
+        "name a queue of the same kind",
+    ))
+}
+
+/// Why events cannot go back to where they failed.
+#[derive(Debug)]
+enum Unroutable {
+    /// They did not fail at what was named, or some of them did not.
+    NotThere(Problem),
+    /// Anything else.
+    Other(Problem),
+}
+
+impl From<Problem> for Unroutable {
+    fn from(problem: Problem) -> Self {
+        Self::Other(problem)
+    }
+}
+
+impl From<Unroutable> for Problem {
+    fn from(unroutable: Unroutable) -> Self {
+        match unroutable {
+            Unroutable::NotThere(problem) | Unroutable::Other(problem) => problem,
+        }
+    }
+}
+
+/// Where the selected events failed. `evidence` is what the selected events say, each word once; empty when nothing is
+/// known about them.
+fn target(
+    queue: &QueueFacts,
+    evidence: &[Evidence],
+    to: Option<&str>,
+    topology: &Topology,
+) -> Result<Origin, Unroutable> {
     let possible = topology.origins_of(&queue.arn);
     let mut candidates: BTreeSet<Origin> = BTreeSet::new();
     if evidence.is_empty() {
@@ -121,15 +217,15 @@ pub fn target(
             match (named.next(), named.next()) {
                 (Some(origin), None) => origin.clone(),
                 (Some(_), Some(_)) => {
-                    return Err(ambiguous(queue, &candidates, "a queue and a function have that name"));
+                    return Err(ambiguous(queue, &candidates, "a queue and a function have that name").into());
                 }
                 (None, _) => {
-                    return Err(Problem::new(
+                    return Err(Unroutable::NotThere(Problem::new(
                         ProblemKind::Conflict,
                         format!("the events in {} cannot go to {to}", queue.name),
-                        "they did not fail there",
-                        format!("name one of: {}", names(&candidates)),
-                    ));
+                        "they did not fail there, and no queue has that name",
+                        format!("name one of: {}, or any queue", names(&candidates)),
+                    )));
                 }
             }
         }
@@ -146,7 +242,8 @@ pub fn target(
                     names(&candidates)
                 ),
                 "let the daemon read all queues (`patterns-tui doctor` names the missing permission), or name the target with `to`",
-            ));
+            )
+            .into());
         }
         None => match candidates.len() {
             1 => candidates.pop_first(),
@@ -170,12 +267,12 @@ pub fn target(
         to,
         evidence.iter().all(|evidence| admits(evidence, &target)),
     ) {
-        return Err(Problem::new(
+        return Err(Unroutable::Other(Problem::new(
             ProblemKind::Conflict,
             format!("not all of these events can go to {target}"),
             "some of them say that they failed elsewhere",
             "select the events of one origin by their ids",
-        ));
+        )));
     }
     Ok(target)
 }
@@ -286,7 +383,9 @@ mod tests {
         evidence: &[Evidence],
         to: Option<&str>,
     ) -> Result<String, Problem> {
-        target(&topology.queues["dlq"], evidence, to, topology).map(|origin| origin.to_string())
+        let (target, elsewhere) = route(&topology.queues["dlq"], evidence, to, topology)?;
+        assert!(!elsewhere);
+        Ok(target.to_string())
     }
 
     #[test]
@@ -382,10 +481,49 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_queue_is_refused() {
+    fn a_queue_may_be_chosen_where_nothing_failed_but_not_by_chance() {
+        let queues = [
+            queue("orders", Some("dlq")),
+            queue("dlq", None),
+            queue("shelf", None),
+        ];
+        let mut topology = topology(queues, [function("notify", Some("dlq"), None)]);
+        let dlq = topology.queues["dlq"].clone();
+        let (shelf, elsewhere) = route(&dlq, &[], Some("shelf"), &topology).unwrap();
+        assert_eq!(
+            (shelf.to_string().as_str(), elsewhere),
+            ("queue shelf", true)
+        );
+        for name in ["dlq", "queue dlq", "mail", "function shelf", ""] {
+            assert!(route(&dlq, &[], Some(name), &topology).is_err(), "{name}");
+        }
+        topology.queues.get_mut("shelf").unwrap().fifo = true;
+        let problem = route(&dlq, &[], Some("shelf"), &topology).unwrap_err();
+        assert!(problem.why.contains("FIFO"), "{problem}");
+    }
+
+    #[test]
+    fn a_fifo_queue_goes_to_a_fifo_queue_only() {
         let mut topology = topology([queue("orders", Some("dlq")), queue("dlq", None)], []);
         topology.queues.get_mut("dlq").unwrap().fifo = true;
         assert!(decide(&topology, &[], None).is_err());
+        topology.queues.get_mut("orders").unwrap().fifo = true;
+        assert_eq!(decide(&topology, &[], None).unwrap(), "queue orders");
+    }
+
+    #[test]
+    fn a_rate_has_limits() {
+        let rate = |rate| {
+            check(&Manner {
+                rate: Some(rate),
+                ..Manner::default()
+            })
+        };
+        for impossible in [0.0, -1.0, 1e9, f64::NAN, f64::INFINITY] {
+            assert_eq!(rate(impossible).unwrap_err().kind, ProblemKind::Usage);
+        }
+        assert!(rate(0.1).is_ok());
+        assert!(check(&Manner::default()).is_ok());
     }
 
     #[test]
@@ -401,6 +539,8 @@ mod tests {
                         kind: OriginKind::Queue,
                         name: "orders".to_owned(),
                     },
+                    elsewhere: false,
+                    manner: Manner::default(),
                     selection: Selection::Everything,
                     planned: 1,
                     account_id: String::new(),

@@ -5,7 +5,10 @@
 //! and what may have been sent is sent again and listed as in doubt.
 
 mod batch;
+mod group;
 mod hand;
+mod pace;
+mod room;
 mod run;
 mod steer;
 #[cfg(test)]
@@ -319,6 +322,10 @@ impl Engine {
             let ended = Run::new(self, task, queue, stop).carry_out().await;
             let written = match ended {
                 Ended::Stopped => self.end_cancelled(task).await,
+                Ended::Asks(why) => {
+                    let id = &task.operation_id;
+                    self.ledger.stand(id, Standing::Paused, Some(why)).await
+                }
                 Ended::Complete => self.end(task, OperationState::Completed, None).await,
                 Ended::Failed(why) => self.end(task, OperationState::Failed, Some(why)).await,
                 Ended::Ledger(error) => Err(error),

@@ -148,9 +148,12 @@ pub struct Redrive {
     pub ids: Vec<String>,
     #[command(flatten)]
     pub which: Which,
-    /// Where to, when several origins are possible: a queue or a function
+    /// Where to, when several origins are possible: a queue or a function; or any other queue
     #[arg(long, value_name = "NAME")]
     pub to: Option<String>,
+    /// How fast and how carefully
+    #[command(flatten)]
+    pub manner: Manner,
     /// Start it though something stops it that can be forced
     #[arg(long)]
     pub force: bool,
@@ -163,6 +166,17 @@ pub struct Redrive {
     /// Wait until it ended; exits 1 when an event failed or is in doubt
     #[arg(long, conflicts_with = "dry_run")]
     pub wait: bool,
+}
+
+/// How `redrive` goes about it.
+#[derive(Debug, Args)]
+pub struct Manner {
+    /// Events per second at most
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub rate: Option<f64>,
+    /// One event at a time; pauses where one may have been sent already, instead of sending it again
+    #[arg(long)]
+    pub careful: bool,
 }
 
 /// `operations …`

@@ -325,6 +325,7 @@ mod tests {
             dead_letter_queue: "dlq".to_owned(),
             selection: Selection::Everything,
             to: None,
+            manner: patterns_core::operation::Manner::default(),
         };
         assert_eq!(daemon.client().send(request).await, Err(sent));
     }

@@ -1,6 +1,7 @@
 //! Numbers as people read them.
 
 use jiff::Timestamp;
+use patterns_core::operation::{Manner, Plan};
 
 /// What stands where nothing is known.
 pub const UNKNOWN: &str = "–";
@@ -53,6 +54,28 @@ pub fn count(number: u64, noun: &str) -> String {
         format!("1 {noun}")
     } else {
         format!("{number} {noun}s")
+    }
+}
+
+/// Where a plan's events go, and whether that is where they failed.
+pub fn target(plan: &Plan) -> String {
+    if plan.elsewhere {
+        format!("{}, where they did not fail", plan.target)
+    } else {
+        plan.target.to_string()
+    }
+}
+
+/// How fast and how carefully, in words.
+pub fn manner(manner: &Manner) -> String {
+    let pace = manner.rate.map_or_else(
+        || "as fast as it can".to_owned(),
+        |cap| format!("at most {}", rate(cap)),
+    );
+    if manner.careful {
+        format!("{pace}, one by one, asking where one may have been sent")
+    } else {
+        pace
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::SignedDuration;
 use patterns_core::failed::Filter;
-use patterns_core::operation::{Operation, OperationState, Redrive, Selection};
+use patterns_core::operation::{Manner, Operation, OperationState, Redrive, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Reply, Request};
 use patterns_core::text::is_hostile;
@@ -31,6 +31,7 @@ fn handoff_plan() -> Request {
         dead_letter_queue: "internal-handoff-failures".to_owned(),
         selection: Selection::Everything,
         to: None,
+        manner: Manner::default(),
     }
 }
 
@@ -77,6 +78,7 @@ fn an_event_or_its_whole_queue_is_redriven() {
         dead_letter_queue: "queue-leveling-notifications-dlq".to_owned(),
         selection,
         to: None,
+        manner: Manner::default(),
     };
     let chosen = plan(Selection::Chosen(vec!["0b5e55ed0001".to_owned()]));
     assert_eq!(press(&mut model, "jr"), [Effect::Send(chosen)]);
@@ -101,6 +103,7 @@ fn plan_of(queue: &str, selection: Selection) -> Effect {
         dead_letter_queue: queue.to_owned(),
         selection,
         to: None,
+        manner: Manner::default(),
     })
 }
 
@@ -225,6 +228,7 @@ fn an_ambiguous_route_is_a_choice() {
         dead_letter_queue: "internal-handoff-failures".to_owned(),
         selection: Selection::Everything,
         to: Some("other".to_owned()),
+        manner: Manner::default(),
     };
     assert_eq!(press(&mut model, "j⏎"), [Effect::Send(chosen)]);
 }

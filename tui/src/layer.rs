@@ -117,7 +117,8 @@ impl Confirm {
             facts: vec![
                 ("Events", chosen),
                 ("From", format!("queue {}", plan.dead_letter_queue)),
-                ("To", plan.target.to_string()),
+                ("To", figure::target(plan)),
+                ("Pace", figure::manner(&plan.manner)),
                 ("How", how.to_owned()),
                 ("Takes", expected(&plan.outlook)),
                 ("Account", plan.account_id.clone()),

@@ -1,7 +1,7 @@
 //! What each action does to the model, and what it wants done.
 
 use patterns_core::function::Function;
-use patterns_core::operation::{OperationState, Selection};
+use patterns_core::operation::{Manner, OperationState, Selection};
 use patterns_core::protocol::Request;
 use tui_input::Input;
 
@@ -155,6 +155,7 @@ fn plan(
         dead_letter_queue,
         selection,
         to,
+        manner: Manner::default(),
     };
     model.layers.push(Layer::Planning(request.clone()));
     vec![Effect::Send(request)]

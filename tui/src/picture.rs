@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use patterns_core::failed::Filter;
-use patterns_core::operation::Selection;
+use patterns_core::operation::{Manner, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Reply, Request};
 
@@ -37,6 +37,7 @@ fn plan_request() -> Request {
         dead_letter_queue: "internal-handoff-failures".to_owned(),
         selection: Selection::Everything,
         to: None,
+        manner: Manner::default(),
     }
 }
 

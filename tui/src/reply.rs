@@ -169,6 +169,7 @@ fn choice(model: &Model, request: &Request, problem: &Problem) -> Option<Choose>
         dead_letter_queue,
         selection,
         to: None,
+        ..
     } = request
     else {
         return None;

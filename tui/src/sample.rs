@@ -12,7 +12,8 @@ use patterns_core::failed::{
 };
 use patterns_core::function::Function;
 use patterns_core::operation::{
-    Burst, LatencyMs, Level, Lint, Operation, OperationState, Outlook, Plan, Redrive, Selection,
+    Burst, LatencyMs, Level, Lint, Manner, Operation, OperationState, Outlook, Plan, Redrive,
+    Selection,
 };
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Hello, PROTOCOL, Reply, Request};
@@ -189,6 +190,8 @@ pub fn plan() -> Plan {
         plan_id: "plan-1".to_owned(),
         dead_letter_queue: "internal-handoff-failures".to_owned(),
         target: handoff_origin(),
+        elsewhere: false,
+        manner: Manner::default(),
         selection: Selection::Everything,
         planned: 14,
         account_id: "000000000000".to_owned(),

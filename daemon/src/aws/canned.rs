@@ -53,6 +53,7 @@ pub struct Queue {
     pub url: String,
     redrive_policy: Option<String>,
     in_flight: u32,
+    fifo: bool,
 }
 
 /// The queue of that name in the account 123456789012.
@@ -62,6 +63,7 @@ pub fn queue(name: &str) -> Queue {
         url: format!("http://127.0.0.1/123456789012/{name}"),
         redrive_policy: None,
         in_flight: 0,
+        fifo: false,
     }
 }
 
@@ -81,6 +83,11 @@ impl Queue {
         Self { in_flight, ..self }
     }
 
+    /// It keeps the order of its groups.
+    pub fn with_fifo(self) -> Self {
+        Self { fifo: true, ..self }
+    }
+
     /// What `GetQueueAttributes` answers for it.
     pub fn answer(&self) -> Answer {
         let mut attributes = json!({
@@ -89,6 +96,9 @@ impl Queue {
             "ApproximateNumberOfMessagesNotVisible": self.in_flight.to_string(),
             "ApproximateNumberOfMessagesDelayed": "0",
         });
+        if self.fifo {
+            attributes["FifoQueue"] = "true".into();
+        }
         if let Some(policy) = &self.redrive_policy {
             attributes["RedrivePolicy"] = policy.as_str().into();
         }

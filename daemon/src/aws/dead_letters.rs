@@ -71,12 +71,18 @@ impl Aws {
     }
 
     /// Sends messages to a queue, in one attempt; the caller keeps them within one batch's limits. Answers for each, in
-    /// order, with the new message id, after both digests of SQS were found equal to ours.
-    pub async fn send(&self, queue_url: &str, letters: &[Letter]) -> Vec<Sent> {
+    /// order, with the new message id, after both digests of SQS were found equal to ours. For a FIFO queue `operation` goes
+    /// into the deduplication id.
+    pub async fn send(
+        &self,
+        queue_url: &str,
+        letters: &[Letter],
+        operation: Option<&str>,
+    ) -> Vec<Sent> {
         let entries: Result<Vec<_>, _> = letters
             .iter()
             .enumerate()
-            .map(|(index, letter)| entry(index, letter))
+            .map(|(index, letter)| entry(index, letter, operation))
             .collect();
         let entries = match entries {
             Ok(entries) => entries,
@@ -332,10 +338,18 @@ fn letter(message: Message) -> Option<Letter> {
 }
 
 /// The message as it was, and nothing added to it.
-fn entry(index: usize, letter: &Letter) -> Result<SendMessageBatchRequestEntry, String> {
+fn entry(
+    index: usize,
+    letter: &Letter,
+    operation: Option<&str>,
+) -> Result<SendMessageBatchRequestEntry, String> {
     let mut entry = SendMessageBatchRequestEntry::builder()
         .id(index.to_string())
-        .message_body(&letter.body);
+        .message_body(&letter.body)
+        .set_message_group_id(letter.system.get("MessageGroupId").cloned())
+        .set_message_deduplication_id(
+            operation.map(|operation| format!("{operation}-{}", letter.message_id)),
+        );
     for (name, attribute) in &letter.attributes {
         let value = MessageAttributeValue::builder().data_type(&attribute.data_type);
         let value = match &attribute.value {

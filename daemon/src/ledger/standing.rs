@@ -128,6 +128,22 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// The operator has decided that what may have been sent is sent again.
+    pub async fn approve(&self, operation_id: &str) -> Result<(), DatabaseError> {
+        let id = operation_id.to_owned();
+        self.database
+            .write(move |connection| {
+                connection.execute(
+                    "UPDATE events SET state = 'planned', in_doubt = 1 WHERE operation = ?1 AND state = 'intent'",
+                    [id],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,7 @@
 //! One event's steps through an operation.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -20,6 +22,9 @@ pub struct Arrival {
     pub sent_as: Option<String>,
     /// Why it must not be sent, if so.
     pub refused: Option<Step>,
+    /// How long after its intent it may be sent again, when it is not known whether it was sent; without limit when
+    /// absent, and then it is in doubt.
+    pub repeat_within: Option<Duration>,
 }
 
 /// What is to be done with a message that was just received.
@@ -31,6 +36,8 @@ pub enum Verdict {
     Delete,
     /// Leave it alone: it is none of this operation's, it was dealt with, or this operation sent it and it came back.
     Hold,
+    /// Leave it alone until the operator has decided: it may have been sent.
+    Ask,
     /// Leave it alone: it was refused just now, and counts as failed.
     Failed,
     /// Leave it alone: it was refused just now, and counts as skipped.
@@ -125,27 +132,38 @@ fn judge(
     if returned {
         return Ok(Verdict::Hold);
     }
-    let row: Option<(String, u32)> = connection
+    let row: Option<(String, u32, Option<i64>)> = connection
         .prepare_cached(
-            "SELECT state, unknowns FROM events WHERE operation = ?1 AND message_id = ?2",
+            "SELECT state, unknowns, intent_at FROM events WHERE operation = ?1 AND message_id = ?2",
         )?
         .query_row(params![operation, arrival.message_id], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
     let unknowns = match &row {
         None if !everything => return Ok(Verdict::Hold),
-        Some((state, _)) if state == "failed" || state == "skipped" => return Ok(Verdict::Hold),
+        Some((state, _, _)) if state == "failed" || state == "skipped" => return Ok(Verdict::Hold),
         None => 0,
-        Some((_, unknowns)) => *unknowns,
+        Some((_, unknowns, _)) => *unknowns,
     };
     let now = Timestamp::now().as_millisecond();
+    if let (Some((state, _, intent_at)), Some(within)) = (&row, arrival.repeat_within)
+        && state == "intent"
+        && u128::from(now.abs_diff(intent_at.unwrap_or(0))) >= within.as_millis()
+    {
+        connection
+            .prepare_cached(
+                "UPDATE events SET in_doubt = 1 WHERE operation = ?1 AND message_id = ?2",
+            )?
+            .execute(params![operation, arrival.message_id])?;
+        return Ok(Verdict::Ask);
+    }
     // An intent that is met again may have been sent by a run that ended before it could say so.
     connection
         .prepare_cached(
             "INSERT INTO events (operation, message_id, queue_arn, state, receipt_handle, intent_at)
              VALUES (?1, ?2, ?3, 'intent', ?4, ?5)
-             ON CONFLICT DO UPDATE SET in_doubt = max(in_doubt, state = 'intent'), state = 'intent',
+             ON CONFLICT DO UPDATE SET in_doubt = max(in_doubt, ?6 AND state = 'intent'), state = 'intent',
              receipt_handle = excluded.receipt_handle, intent_at = excluded.intent_at",
         )?
         .execute(params![
@@ -153,7 +171,8 @@ fn judge(
             arrival.message_id,
             queue_arn,
             arrival.receipt_handle,
-            now
+            now,
+            arrival.repeat_within.is_none()
         ])?;
     let refused = arrival.refused.clone().or_else(|| {
         (unknowns >= UNKNOWNS_MAX).then(|| {

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::Selection;
+use patterns_core::operation::{Manner, Selection};
 
 use super::*;
 use crate::letter::event_id;
@@ -27,6 +27,8 @@ fn task(id: &str, planned: u64) -> Task {
                 kind: OriginKind::Queue,
                 name: "orders".to_owned(),
             },
+            elsewhere: false,
+            manner: Manner::default(),
             selection: Selection::Everything,
             planned,
             account_id: "123456789012".to_owned(),
@@ -54,6 +56,7 @@ fn arrival(message_id: &str) -> Arrival {
         receipt_handle: format!("handle-{message_id}"),
         sent_as: Some(message_id.to_owned()),
         refused: None,
+        repeat_within: None,
     }
 }
 

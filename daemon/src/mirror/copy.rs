@@ -70,7 +70,7 @@ pub async fn import(
         .map(letter)
         .collect::<Result<_, _>>()
         .map_err(refused)?;
-    let sent = aws.send(&queue.url, &letters).await;
+    let sent = aws.send(&queue.url, &letters, None).await;
     Ok(sent
         .into_iter()
         .map(|sent| {

@@ -1,22 +1,30 @@
 //! One batch: up to ten events from the dead-letter queue to where they failed.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use futures::future::join_all;
-use patterns_core::failed::{Origin, OriginKind};
+use patterns_core::failed::OriginKind;
+use patterns_core::operation::Plan;
+use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
 
-use super::run::{Dealt, Message, Run, Trouble};
+use super::group::DEDUPLICATED;
+use super::run::{Dealt, Message, Run, Trouble, lock};
 use crate::aws::dead_letters::{Refusal, Sent};
 use crate::database::DatabaseError;
 use crate::ledger::{Arrival, Outcome, Step, Verdict};
-use crate::letter::Letter;
+use crate::letter::{Letter, event_id};
 use crate::mirror::decode::{Decoded, decode, original, qualifier};
 use crate::origin::admits;
 
 /// Longer than a batch takes, even when its one attempt to send takes all its 10 s. Not much longer: what was received and
 /// not yet written down when the daemon ended stays hidden for this long, and the next run waits for it. A batch that
-/// takes longer still is safe, because a message in hand is not taken twice.
+/// takes longer still has its messages hidden again, and a message in hand is not taken twice.
 const VISIBILITY_SECONDS: i32 = 30;
+
+/// At half of that time.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// A long poll: it asks all of SQS's servers, a short one only some.
 const WAIT_SECONDS: i32 = 1;
@@ -29,8 +37,14 @@ const WRITE_RETRY: Duration = Duration::from_secs(1);
 const BATCH_BYTES: usize = 1_048_576;
 
 impl Run<'_> {
-    /// Receives up to `max` messages and deals with them. When it fails, what it received is made visible again.
-    pub(super) async fn batch(&self, max: u64) -> Result<Dealt, Trouble> {
+    /// Receives up to `max` messages, which ends `call`, and deals with them. When it fails, what it received is made
+    /// visible again.
+    pub(super) async fn batch(
+        &self,
+        max: u64,
+        call: Option<SemaphorePermit<'_>>,
+    ) -> Result<Dealt, Trouble> {
+        let mut room = self.room.reserve().await;
         let url = &self.queue.url;
         let max = usize::try_from(max).unwrap_or(1);
         let letters = self
@@ -39,13 +53,19 @@ impl Run<'_> {
             .receive(url, max, VISIBILITY_SECONDS, WAIT_SECONDS)
             .await
             .map_err(|problem| Trouble::Aws(problem.to_string()))?;
+        drop(call);
+        self.room.correct(&mut room, &letters);
         if letters.is_empty() {
             return Ok(Dealt::default());
         }
         let received = u64::try_from(letters.len()).unwrap_or(0);
         let letters = self.take_in_hand(letters);
         let messages: Vec<_> = letters.iter().map(message).collect();
-        match self.deal(letters).await {
+        let dealt = tokio::select! {
+            dealt = self.deal_in_order(letters) => dealt,
+            never = self.keep_hidden(&messages) => match never {},
+        };
+        match dealt {
             Ok(dealt) => Ok(Dealt { received, ..dealt }),
             Err(trouble) => {
                 let left = self.still_in_hand(messages);
@@ -55,12 +75,32 @@ impl Run<'_> {
         }
     }
 
-    async fn deal(&self, letters: Vec<Letter>) -> Result<Dealt, Trouble> {
-        let target = &self.task.plan.target;
+    /// As long as a batch takes, its messages stay hidden.
+    async fn keep_hidden(&self, messages: &[Message]) -> Infallible {
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            let handles = self.newest_handles(messages);
+            let aws = &self.engine.aws;
+            aws.hide(&self.queue.url, &handles, VISIBILITY_SECONDS)
+                .await;
+        }
+    }
+
+    pub(super) async fn deal(&self, letters: Vec<Letter>) -> Result<Dealt, Trouble> {
+        let plan = &self.task.plan;
+        let repeat_within = if plan.manner.careful {
+            Some(Duration::ZERO)
+        } else {
+            self.queue.fifo.then_some(DEDUPLICATED)
+        };
         let arrivals = letters
             .iter()
-            .map(|letter| arrival(letter, target))
+            .map(|letter| Arrival {
+                repeat_within,
+                ..arrival(letter, plan)
+            })
             .collect();
+        let call = self.room.sends.acquire().await.ok();
         let earlier = self.take_deleted();
         let verdicts = self
             .engine
@@ -75,6 +115,7 @@ impl Run<'_> {
             .await?;
         let mut dealt = Dealt::default();
         let (mut send, mut delete, mut hold) = (Vec::new(), Vec::new(), Vec::new());
+        let mut asks = None;
         for (letter, verdict) in letters.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Send => {
@@ -86,6 +127,7 @@ impl Run<'_> {
                     continue;
                 }
                 Verdict::Hold => {}
+                Verdict::Ask => asks = Some(letter.message_id.clone()),
                 Verdict::Failed => {
                     dealt.done += 1;
                     self.count(|redrive| redrive.failed += 1);
@@ -95,19 +137,50 @@ impl Run<'_> {
                     self.count(|redrive| redrive.skipped += 1);
                 }
             }
+            self.stick(&letter);
             hold.push(message(&letter));
         }
         self.hold(hold).await;
+        if let Some(id) = asks {
+            self.postpone(send, "the redrive was paused before").await?;
+            return Err(Trouble::Asks(format!(
+                "event {} may have been sent already; resume to send it again, or cancel to leave it",
+                event_id(&self.queue.arn, &id)
+            )));
+        }
         if !delete.is_empty() {
             self.delete(delete).await;
         }
         if !send.is_empty() {
-            self.send(send, &mut dealt).await?;
+            self.send(send, &mut dealt, call).await?;
         }
         Ok(dealt)
     }
 
-    async fn send(&self, letters: Vec<Letter>, dealt: &mut Dealt) -> Result<(), Trouble> {
+    /// Writes down that messages were certainly not sent, and makes them visible again.
+    async fn postpone(&self, letters: Vec<Letter>, why: &str) -> Result<(), Trouble> {
+        let outcomes = letters.iter().map(|letter| Outcome {
+            message_id: letter.message_id.clone(),
+            step: Step::Postponed(why.to_owned()),
+        });
+        self.write_down(outcomes.collect()).await?;
+        self.put_back(letters.iter().map(message).collect()).await;
+        Ok(())
+    }
+
+    /// Sends in one call, which ends when it is known what became of it and that is written down.
+    async fn send(
+        &self,
+        letters: Vec<Letter>,
+        dealt: &mut Dealt,
+        call: Option<SemaphorePermit<'_>>,
+    ) -> Result<(), Trouble> {
+        if !self.turn(letters.len()).await {
+            dealt.postponed = true;
+            return self
+                .postpone(letters, "the redrive was stopped before")
+                .await;
+        }
         let sent = self.deliver(&letters).await?;
         let outcomes: Vec<_> = letters
             .iter()
@@ -119,6 +192,13 @@ impl Run<'_> {
             .collect();
         // Nothing is deleted before this is on the disk.
         self.write_down(outcomes).await?;
+        drop(call);
+        if sent
+            .iter()
+            .any(|sent| matches!(sent, Err(Refusal::NotNow(_))))
+        {
+            lock(&self.pace).throttled(Instant::now());
+        }
         let (mut delete, mut hold, mut put_back) = (Vec::new(), Vec::new(), Vec::new());
         let mut target_gone = None;
         for (letter, sent) in letters.iter().zip(sent) {
@@ -134,6 +214,7 @@ impl Run<'_> {
                         redrive.failed += 1;
                         redrive.error = Some(why);
                     });
+                    self.stick(letter);
                     hold.push(message);
                 }
                 Err(Refusal::NotNow(why) | Refusal::Unknown(why)) => {
@@ -195,7 +276,9 @@ impl Run<'_> {
                 };
                 let mut sent = Vec::with_capacity(letters.len());
                 for part in parts(letters) {
-                    sent.extend(aws.send(&queue.url, part).await);
+                    // The same in every try: SQS stores one of them.
+                    let operation = queue.fifo.then_some(self.id());
+                    sent.extend(aws.send(&queue.url, part, operation).await);
                 }
                 Ok(sent)
             }
@@ -217,23 +300,25 @@ impl Run<'_> {
     }
 }
 
-fn arrival(letter: &Letter, target: &Origin) -> Arrival {
+fn arrival(letter: &Letter, plan: &Plan) -> Arrival {
     let decoded = decode(letter);
     Arrival {
         message_id: letter.message_id.clone(),
         receipt_handle: letter.receipt_handle.clone(),
-        refused: refused(letter, &decoded, target),
+        refused: refused(letter, &decoded, plan),
+        repeat_within: None,
         // A redrive policy keeps the id of the message that it moves.
-        sent_as: match target.kind {
+        sent_as: match plan.target.kind {
             OriginKind::Queue => Some(letter.message_id.clone()),
             OriginKind::Function => decoded.request_id,
         },
     }
 }
 
-/// Why an event must not go to `target`, from what it says itself.
-fn refused(letter: &Letter, decoded: &Decoded, target: &Origin) -> Option<Step> {
-    if !admits(&decoded.evidence, target) {
+/// Why an event must not go where it is planned to, from what it says itself.
+fn refused(letter: &Letter, decoded: &Decoded, plan: &Plan) -> Option<Step> {
+    let target = &plan.target;
+    if !plan.elsewhere && !admits(&decoded.evidence, target) {
         return Some(Step::Skipped(format!(
             "it says that it failed elsewhere than at {target}"
         )));
@@ -243,7 +328,8 @@ fn refused(letter: &Letter, decoded: &Decoded, target: &Origin) -> Option<Step> 
         .map(|why| Step::Failed(why.to_owned()))
 }
 
-fn message(letter: &Letter) -> Message {
+/// A letter's message.
+pub fn message(letter: &Letter) -> Message {
     (letter.message_id.clone(), letter.receipt_handle.clone())
 }
 
@@ -279,8 +365,11 @@ fn parts(letters: &[Letter]) -> Vec<&[Letter]> {
 
 #[cfg(test)]
 mod tests {
+    use patterns_core::failed::Origin;
+
     use super::*;
     use crate::letter::tests::letter;
+    use crate::redrive::tests::plan;
 
     #[test]
     fn parts_are_no_larger_than_a_batch_may_be() {
@@ -295,10 +384,7 @@ mod tests {
 
     #[test]
     fn a_message_from_elsewhere_is_refused() {
-        let orders = Origin {
-            kind: OriginKind::Queue,
-            name: "orders".to_owned(),
-        };
+        let orders = plan("plan");
         let mut moved = letter("m", "{}");
         assert_eq!(arrival(&moved, &orders).refused, None);
         moved.system.insert(
@@ -309,9 +395,17 @@ mod tests {
             arrival(&moved, &orders).refused,
             Some(Step::Skipped(_))
         ));
-        let function = Origin {
-            kind: OriginKind::Function,
-            name: "notify".to_owned(),
+        let shelf = Plan {
+            elsewhere: true,
+            ..plan("plan")
+        };
+        assert_eq!(arrival(&moved, &shelf).refused, None);
+        let function = Plan {
+            target: Origin {
+                kind: OriginKind::Function,
+                name: "notify".to_owned(),
+            },
+            ..plan("plan")
         };
         let record = letter(
             "m",

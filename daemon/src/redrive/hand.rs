@@ -35,6 +35,15 @@ impl Run<'_> {
         messages
     }
 
+    /// Handles of those of the messages that were not let go.
+    pub(super) fn newest_handles(&self, messages: &[Message]) -> Vec<String> {
+        let in_hand = lock(&self.in_hand);
+        messages
+            .iter()
+            .filter_map(|(id, _)| in_hand.get(id).cloned())
+            .collect()
+    }
+
     /// Lets messages go; answers with the newest receipt handle of each, for only that one deletes reliably.
     fn let_go(&self, messages: Vec<Message>) -> Vec<Message> {
         let mut in_hand = lock(&self.in_hand);
@@ -72,8 +81,10 @@ impl Run<'_> {
 
     /// Deletes messages that are *sent* in the ledger. What fails stays *sent*.
     pub(super) async fn delete(&self, messages: Vec<Message>) -> Vec<String> {
+        let call = self.room.deletes.acquire().await;
         let (ids, handles): (Vec<_>, Vec<_>) = self.let_go(messages).into_iter().unzip();
         let results = self.engine.aws.delete(&self.queue.url, &handles).await;
+        drop(call);
         let mut gone = Vec::new();
         for (message_id, result) in ids.into_iter().zip(results) {
             match result {
@@ -91,21 +102,24 @@ impl Run<'_> {
             message_id: message_id.clone(),
             step: Step::Deleted,
         }));
-        if !gone.is_empty()
-            && let Ok(count) = self
-                .engine
-                .mirror
-                .store
-                .remove(&self.queue.arn, gone.clone())
-                .await
-        {
+        lock(&self.gone).extend(gone.iter().cloned());
+        gone
+    }
+
+    /// Takes what was deleted out of the mirror; no batch waits for that.
+    pub(super) async fn forget_gone(&self) {
+        let gone = std::mem::take(&mut *lock(&self.gone));
+        if gone.is_empty() {
+            return;
+        }
+        let store = &self.engine.mirror.store;
+        if let Ok(count) = store.remove(&self.queue.arn, gone).await {
             let queue = self.queue.name.clone();
             self.engine
                 .state
                 .report(Reading::Mirrored { queue, count })
                 .await;
         }
-        gone
     }
 
     /// Deletions that wait to be written down.

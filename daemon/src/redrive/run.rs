@@ -1,25 +1,25 @@
 //! One run of an operation: workers that each take one batch at a time, and how it ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use patterns_core::failed::OriginKind;
 use patterns_core::operation::{Operation, Redrive, Selection};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::hand::{HELD_MAX, HELD_SECONDS};
+use super::pace::Pace;
+use super::room::{CALLS, Room, workers};
 use crate::aws::dead_letters::BATCH;
 use crate::database::DatabaseError;
 use crate::ledger::{Outcome, Task};
 use crate::state::Reading;
 use crate::topology::QueueFacts;
-
-/// Batches under way at once. After a crash at most this many times [`BATCH`] events are in doubt.
-const WORKERS: usize = 6;
 
 /// A queue counts as empty after this many receives in a row without a message.
 const EMPTY_RECEIVES: u32 = 3;
@@ -49,6 +49,8 @@ pub enum Ended {
     Failed(String),
     /// It was asked to stop.
     Stopped,
+    /// The operator is to decide, for this reason.
+    Asks(String),
     /// The ledger cannot be written.
     Ledger(DatabaseError),
 }
@@ -72,9 +74,25 @@ pub struct Run<'a> {
     success_at: Mutex<Instant>,
     /// Receipt handles of messages left alone, by message id.
     pub(super) held: Mutex<HashMap<String, String>>,
+    /// What limits how much is under way.
+    pub(super) room: Room,
+    pub(super) pace: Mutex<Pace>,
+    /// Message groups of a FIFO queue of which nothing more is sent.
+    pub(super) stuck: Mutex<HashSet<String>>,
+    /// Deleted messages that the mirror still shows.
+    pub(super) gone: Mutex<Vec<String>>,
     /// Deletions to write down with the next commit.
     pub(super) deleted: Mutex<Vec<Outcome>>,
     progress: Mutex<Option<Redrive>>,
+}
+
+/// Batches that are sent at once. Each event for a function is a call of its own.
+fn sends(task: &Task) -> usize {
+    match task.plan.target.kind {
+        _ if task.plan.manner.careful => 1,
+        OriginKind::Queue => CALLS,
+        OriginKind::Function => CALLS.div_ceil(BATCH),
+    }
 }
 
 /// A mutex of ours; no panic happens while it is held, so a poisoned one holds nothing half done.
@@ -104,6 +122,10 @@ impl<'a> Run<'a> {
             new_at: Mutex::new(now),
             success_at: Mutex::new(now),
             held: Mutex::new(HashMap::new()),
+            room: Room::new(sends(task)),
+            pace: Mutex::new(Pace::new(task.plan.manner.rate, now)),
+            stuck: Mutex::new(HashSet::new()),
+            gone: Mutex::new(Vec::new()),
             deleted: Mutex::new(Vec::new()),
             progress: Mutex::new(None),
         }
@@ -114,7 +136,10 @@ impl<'a> Run<'a> {
         if let Err(error) = self.take_up().await {
             return Ended::Ledger(error);
         }
-        let workers = join_all((0..WORKERS).map(|_| self.work()));
+        let manner = &self.task.plan.manner;
+        let planned = self.task.plan.planned;
+        let workers = workers(planned, !self.everything(), manner.rate, manner.careful);
+        let workers = join_all((0..workers).map(|_| self.work()));
         tokio::pin!(workers);
         loop {
             tokio::select! {
@@ -124,6 +149,7 @@ impl<'a> Run<'a> {
         }
         let handles: Vec<_> = lock(&self.held).drain().map(|(_, handle)| handle).collect();
         self.engine.aws.hide(&self.queue.url, &handles, 0).await;
+        self.forget_gone().await;
         let last = self.take_deleted();
         if let Err(error) = self.engine.ledger.settle(self.id(), last).await {
             return Ended::Ledger(error);
@@ -144,7 +170,10 @@ impl<'a> Run<'a> {
     async fn take_up(&self) -> Result<(), DatabaseError> {
         let ledger = &self.engine.ledger;
         self.delete_leftover().await?;
-        ledger.doubt_intents(self.id()).await?;
+        // Sent again in time, an event of a FIFO queue is stored once.
+        if !self.queue.fifo {
+            ledger.doubt_intents(self.id()).await?;
+        }
         let left = ledger.leftover(self.id()).await?;
         let handles: Vec<_> = left.intent.into_iter().map(|(_, handle)| handle).collect();
         self.engine.aws.hide(&self.queue.url, &handles, 0).await;
@@ -171,12 +200,13 @@ impl<'a> Run<'a> {
 
     async fn work(&self) {
         let mut failures = 0_u32;
-        while !self.is_over() {
+        loop {
+            let call = self.room.receives.acquire().await;
             let taken = self.reserve();
-            if taken == 0 {
+            if self.is_over() || taken == 0 {
                 return;
             }
-            match self.batch(taken).await {
+            match self.batch(taken, call.ok()).await {
                 Ok(dealt) => {
                     self.account(taken, dealt.done);
                     if dealt.received == 0 {
@@ -194,6 +224,7 @@ impl<'a> Run<'a> {
                 }
                 Err(Trouble::Ledger(error)) => self.end(Ended::Ledger(error)),
                 Err(Trouble::Target(why)) => self.end(Ended::Failed(why)),
+                Err(Trouble::Asks(why)) => self.end(Ended::Asks(why)),
                 Err(Trouble::Aws(why)) => {
                     self.account(taken, 0);
                     failures += 1;
@@ -209,7 +240,12 @@ impl<'a> Run<'a> {
     /// How many messages a worker may receive now: no more than are planned, where each one counts, so that no event is
     /// taken beyond the plan.
     fn reserve(&self) -> u64 {
-        let batch = u64::try_from(BATCH).unwrap_or(1);
+        let most = if self.task.plan.manner.careful {
+            1
+        } else {
+            u64::try_from(BATCH).unwrap_or(1)
+        };
+        let batch = lock(&self.pace).batch().min(most);
         if !self.everything() {
             return batch * u64::from(self.open.load(Ordering::SeqCst) > 0);
         }
@@ -251,7 +287,9 @@ impl<'a> Run<'a> {
         let held = lock(&self.held).len();
         let empty = match self.engine.aws.depth(&self.queue.url).await {
             Ok(Some(depth)) => {
-                depth.visible + depth.delayed == 0
+                // In a FIFO queue what is visible may wait behind what is held.
+                let waits = self.queue.fifo && held > 0;
+                (depth.visible + depth.delayed == 0 || waits)
                     && usize::try_from(depth.in_flight).is_ok_and(|in_flight| in_flight <= held)
             }
             Ok(None) => true,
@@ -287,6 +325,13 @@ impl<'a> Run<'a> {
         self.stop.run_until_cancelled(wait).await;
     }
 
+    /// Waits until that many events may be sent; whether they still may.
+    pub(super) async fn turn(&self, events: usize) -> bool {
+        let turn = lock(&self.pace).turn(events, Instant::now());
+        let wait = tokio::time::sleep_until(turn);
+        self.stop.run_until_cancelled(wait).await.is_some()
+    }
+
     /// The operation's id.
     pub(super) fn id(&self) -> &str {
         &self.task.operation_id
@@ -310,6 +355,7 @@ impl<'a> Run<'a> {
     }
 
     async fn report(&self) {
+        self.forget_gone().await;
         // Whoever asked it to stop has told what it is now.
         if self.stop.is_cancelled() {
             return;
@@ -346,6 +392,8 @@ pub enum Trouble {
     Ledger(DatabaseError),
     /// Nothing can be sent to the target.
     Target(String),
+    /// Something may have been sent already, and the operator wants to decide about that.
+    Asks(String),
     /// AWS did not answer; to be tried again.
     Aws(String),
 }

@@ -51,6 +51,12 @@ impl Engine {
             (Standing::Running, Some(_), _) => {}
             (_, Some(stop), _) => stop.cancel(),
             (Standing::Running | Standing::Cancelling, None, Some(facts)) => {
+                if after == Standing::Running && before == Standing::Paused {
+                    self.ledger
+                        .approve(operation_id)
+                        .await
+                        .map_err(ledger::disk)?;
+                }
                 self.spawn(&mut running, task, facts, after);
             }
             (Standing::Cancelling, None, None) => self

@@ -1,11 +1,12 @@
 //! Operations of earlier runs of the daemon, at a canned AWS.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use patterns_core::config::{self, Config};
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::{Outlook, Plan, Selection};
+use patterns_core::operation::{Manner, Outlook, Plan, Selection};
 use serde_json::{Value, json};
 
 use super::*;
@@ -44,6 +45,8 @@ pub fn plan(id: &str) -> Plan {
             kind: OriginKind::Queue,
             name: "orders".to_owned(),
         },
+        elsewhere: false,
+        manner: Manner::default(),
         selection: Selection::Everything,
         planned: 1,
         account_id: "123456789012".to_owned(),
@@ -437,4 +440,186 @@ async fn a_paused_redrive_whose_queue_is_gone_can_only_be_cancelled() {
         (cancelled.state, cancelled.skipped),
         (OperationState::Cancelled, 1)
     );
+}
+
+#[tokio::test]
+async fn a_careful_redrive_asks_before_it_sends_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tries, healthy) = (
+        Arc::new(AtomicU32::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (count, well) = (tries.clone(), healthy.clone());
+    let gone = AtomicBool::new(false);
+    let aws = aws(move |operation, body| match operation {
+        "ReceiveMessage" if !gone.load(Ordering::SeqCst) => json!({"Messages": [
+            {"MessageId": "m", "ReceiptHandle": "h", "Body": "{}", "MD5OfBody": MD5}
+        ]})
+        .into(),
+        "SendMessageBatch" => {
+            count.fetch_add(1, Ordering::SeqCst);
+            if !well.load(Ordering::SeqCst) {
+                return Answer::error(500, "InternalError");
+            }
+            json!({
+                "Successful": [{"Id": "0", "MessageId": "new", "MD5OfMessageBody": MD5}],
+                "Failed": [],
+            })
+            .into()
+        }
+        "DeleteMessageBatch" => {
+            gone.store(true, Ordering::SeqCst);
+            json!({"Successful": [{"Id": "0"}], "Failed": []}).into()
+        }
+        _ => account(operation, body),
+    })
+    .await;
+    let careful = Plan {
+        manner: Manner {
+            careful: true,
+            ..Manner::default()
+        },
+        ..plan("plan-1")
+    };
+    drop(unfinished_of(dir.path(), &aws, careful).await);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    shown(&commands, OPERATION, OperationState::Paused).await;
+    idle(&commands).await;
+    let asks = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!((asks.in_doubt_count, asks.sent), (1, 0));
+    let why = asks.error.unwrap();
+    assert!(
+        why.contains(&asks.in_doubt[0]) && why.contains("resume"),
+        "{why}"
+    );
+    assert_eq!(
+        tries.load(Ordering::SeqCst),
+        1,
+        "it was not sent a second time"
+    );
+    healthy.store(true, Ordering::SeqCst);
+    commands
+        .engine
+        .steer(OPERATION, Wish::Resume, None)
+        .await
+        .unwrap();
+    shown(&commands, OPERATION, OperationState::Completed).await;
+    let ended = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!((ended.sent, ended.deleted, ended.in_doubt_count), (1, 1, 1));
+    assert_eq!(tries.load(Ordering::SeqCst), 2);
+}
+
+/// What a FIFO queue did: the entries of each call that sent something.
+type Calls = Arc<Mutex<Vec<Vec<Value>>>>;
+
+/// A FIFO queue `dlq` with the events a1, a2, b1, a3 of the groups `a` and `b`, all in one receive. Of those in `refused`
+/// nothing is taken.
+fn fifo(calls: Calls, refused: &'static [&'static str]) -> impl Fn(&str, &Value) -> Answer {
+    let received = AtomicBool::new(false);
+    move |operation, body| match operation {
+        "GetQueueAttributes" if body["QueueUrl"] == queue("dlq").url => {
+            queue("dlq").with_fifo().answer()
+        }
+        "GetQueueAttributes" => queue("orders")
+            .with_dead_letter_queue("dlq")
+            .with_fifo()
+            .answer(),
+        "ReceiveMessage" if !received.swap(true, Ordering::SeqCst) => {
+            let messages =
+                [("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a")].map(|(id, group)| {
+                    json!({
+                        "MessageId": id, "ReceiptHandle": id, "Body": "{}", "MD5OfBody": MD5,
+                        "Attributes": {"MessageGroupId": group},
+                    })
+                });
+            json!({ "Messages": messages }).into()
+        }
+        "SendMessageBatch" => {
+            let entries = body["Entries"].as_array().unwrap().clone();
+            let (mut successful, mut failed) = (Vec::new(), Vec::new());
+            for entry in &entries {
+                let dedup = entry["MessageDeduplicationId"].as_str().unwrap();
+                if refused.iter().any(|id| dedup.ends_with(id)) {
+                    failed.push(json!({"Id": entry["Id"], "Code": "InvalidMessageContents", "SenderFault": true}));
+                } else {
+                    successful.push(json!({"Id": entry["Id"], "MessageId": format!("new-{dedup}"), "MD5OfMessageBody": MD5}));
+                }
+            }
+            calls.lock().unwrap().push(entries);
+            json!({"Successful": successful, "Failed": failed}).into()
+        }
+        "DeleteMessageBatch" => json!({"Successful": [], "Failed": []}).into(),
+        _ => account(operation, body),
+    }
+}
+
+/// Redrives what [`fifo`] holds; how that ended, and the ids that each call sent.
+async fn redrive_fifo(refused: &'static [&'static str]) -> (Redrive, Vec<Vec<String>>) {
+    let dir = tempfile::tempdir().unwrap();
+    let calls = Calls::default();
+    let aws = aws(fifo(calls.clone(), refused)).await;
+    let four = Plan {
+        planned: 4,
+        ..plan("plan-1")
+    };
+    drop(unfinished_of(dir.path(), &aws, four).await);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    shown(&commands, OPERATION, OperationState::Completed).await;
+    let redrive = commands.engine.operation(OPERATION).await.unwrap();
+    let calls = calls.lock().unwrap();
+    let ids = calls.iter().map(|call| {
+        let entries = call.iter().map(|entry| {
+            let dedup = entry["MessageDeduplicationId"].as_str().unwrap();
+            let id = dedup.strip_prefix("op-1-").unwrap();
+            assert_eq!(entry["MessageGroupId"].as_str(), id.get(..1));
+            id.to_owned()
+        });
+        entries.collect()
+    });
+    (redrive, ids.collect())
+}
+
+#[tokio::test]
+async fn a_group_goes_in_order_and_no_call_holds_two_of_it() {
+    let (redrive, calls) = redrive_fifo(&[]).await;
+    assert_eq!(
+        (redrive.sent, redrive.deleted, redrive.in_doubt_count),
+        (4, 4, 0)
+    );
+    assert_eq!(calls, [vec!["a1", "b1"], vec!["a2"], vec!["a3"]]);
+}
+
+#[tokio::test]
+async fn nothing_overtakes_an_event_that_cannot_be_sent() {
+    let (redrive, calls) = redrive_fifo(&["a2"]).await;
+    assert_eq!((redrive.sent, redrive.failed, redrive.skipped), (2, 1, 1));
+    assert_eq!(calls, [vec!["a1", "b1"], vec!["a2"]]);
+}
+
+#[tokio::test]
+async fn a_redrive_to_a_chosen_queue_keeps_to_its_rate() {
+    let dir = tempfile::tempdir().unwrap();
+    let sent = Arc::new(AtomicU32::new(0));
+    let aws = aws(endless(sent.clone())).await;
+    let slow = Plan {
+        elsewhere: true,
+        manner: Manner {
+            rate: Some(0.001),
+            ..Manner::default()
+        },
+        ..large()
+    };
+    drop(unfinished_of(dir.path(), &aws, slow).await);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    sends_more(&sent).await;
+    // The second event's turn comes in a quarter of an hour, and it can be cancelled all the same.
+    commands
+        .engine
+        .steer(OPERATION, Wish::Cancel, None)
+        .await
+        .unwrap();
+    shown(&commands, OPERATION, OperationState::Cancelled).await;
+    let ended = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!((ended.sent, ended.deleted, ended.in_doubt_count), (1, 1, 0));
+    assert_eq!(sent.load(Ordering::SeqCst), 1);
 }

@@ -2,7 +2,7 @@
 
 use patterns_core::failed::Filter;
 use patterns_core::operation::{
-    Level, Operation, OperationState, Outlook, Plan, Redrive, Selection,
+    Level, Manner, Operation, OperationState, Outlook, Plan, Redrive, Selection,
 };
 use patterns_core::problem::{Problem, exit};
 use patterns_core::protocol::{Reply, Request};
@@ -33,6 +33,10 @@ pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, 
         dead_letter_queue: args.dead_letter_queue,
         selection,
         to: args.to,
+        manner: Manner {
+            rate: args.manner.rate,
+            careful: args.manner.careful,
+        },
     };
     let Reply::Plan(plan) = client.send(request).await? else {
         return Err(unexpected());
@@ -97,7 +101,8 @@ fn statement(plan: &Plan) -> String {
     let facts = print::facts(&[
         ("  events", which),
         ("  from", format!("queue {}", plan.dead_letter_queue)),
-        ("  to", plan.target.to_string()),
+        ("  to", figure::target(plan)),
+        ("  pace", figure::manner(&plan.manner)),
         ("  account", plan.account_id.clone()),
         ("  region", plan.region.clone()),
         ("  takes", expected(&plan.outlook)),
