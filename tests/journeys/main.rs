@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod dashboard;
+mod insight;
 mod story;
 #[path = "../terminal/terminal.rs"]
 mod terminal;

@@ -11,8 +11,8 @@ use crate::world::{World, eventually, find, in_time, signal};
 
 const HANDOFF_FAILURES: &str = "internal-handoff-failures";
 const HANDOFF_CONSUMER: &str = "internal-handoff-send-notification";
-const QUEUE: &str = "queue-leveling-notifications";
-const QUEUE_FAILURES: &str = "queue-leveling-notifications-dlq";
+pub const QUEUE: &str = "queue-leveling-notifications";
+pub const QUEUE_FAILURES: &str = "queue-leveling-notifications-dlq";
 const QUEUE_CONSUMER: &str = "queue-leveling-send-notification";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,7 +244,7 @@ async fn a_killed_daemon_finishes_its_redrive() {
     })
     .await;
 
-    let started = world.command(&["redrive", QUEUE_FAILURES, "--yes"]);
+    let started = world.command(&["redrive", QUEUE_FAILURES, "--yes", "--force"]);
     let daemon = daemon_pid(&world).await;
     signal(daemon, Signal::KILL);
     assert_eq!(started.code, 0, "{}", started.json);
@@ -405,7 +405,8 @@ async fn daemon_pid(world: &World) -> u32 {
     .unwrap()
 }
 
-async fn pause_consumer(world: &World) {
+/// Nothing consumes the queue any more.
+pub async fn pause_consumer(world: &World) {
     let lambda = aws_sdk_lambda::Client::new(&world.sdk());
     let mappings = lambda
         .list_event_source_mappings()
@@ -425,7 +426,7 @@ async fn pause_consumer(world: &World) {
 }
 
 /// Receives and deletes everything in a queue that nobody else uses.
-async fn drain(sqs: &aws_sdk_sqs::Client, queue: &str) -> Vec<String> {
+pub async fn drain(sqs: &aws_sdk_sqs::Client, queue: &str) -> Vec<String> {
     let url = sqs
         .get_queue_url()
         .queue_name(queue)
