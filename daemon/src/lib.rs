@@ -71,6 +71,7 @@ use state::State;
 use watch::Watch;
 
 pub use cli::cli;
+pub use redrive::{DIE_AT, IN_HAND_MAX, POINTS};
 pub use state_dir::StateDir;
 
 /// Batches under way may finish for this long once the daemon is asked to stop.

@@ -8,6 +8,7 @@ mod batch;
 mod group;
 mod hand;
 mod pace;
+mod point;
 mod room;
 mod run;
 mod steer;
@@ -35,7 +36,11 @@ use crate::plan::{Frozen, Plans};
 use crate::state::{Reading, Source, State};
 use crate::topology::QueueFacts;
 use crate::watch::Watch;
+use point::reach;
 use run::{Ended, Run};
+
+pub use point::{DIE_AT, POINTS};
+pub use room::IN_HAND_MAX;
 
 /// How long to leave a ledger alone that could not be written.
 const LEDGER_RETRY: Duration = Duration::from_secs(5);
@@ -112,10 +117,12 @@ impl Engine {
             operation_id: id.get(..12).unwrap_or(&id).to_owned(),
             plan,
         };
+        reach("before_begin");
         self.ledger
             .begin(world, task.clone(), &queue.arn, message_ids, requested_by)
             .await
             .map_err(ledger::disk)?;
+        reach("after_begin");
         tracing::info!(
             operation = task.operation_id,
             queue = queue.name,
@@ -362,7 +369,10 @@ impl Engine {
             error,
             "redrive ended"
         );
-        self.ledger.end(&task.operation_id, state, error).await
+        reach("before_end");
+        self.ledger.end(&task.operation_id, state, error).await?;
+        reach("after_end");
+        Ok(())
     }
 
     async fn publish(&self, id: &str) {

@@ -10,6 +10,7 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use super::group::DEDUPLICATED;
+use super::point::reach;
 use super::run::{Dealt, Message, Run, Trouble, lock};
 use crate::aws::dead_letters::{Refusal, Sent};
 use crate::database::DatabaseError;
@@ -102,6 +103,7 @@ impl Run<'_> {
             .collect();
         let call = self.room.sends.acquire().await.ok();
         let earlier = self.take_deleted();
+        reach("before_intent");
         let verdicts = self
             .engine
             .ledger
@@ -113,6 +115,7 @@ impl Run<'_> {
                 earlier,
             )
             .await?;
+        reach("after_intent");
         let mut dealt = Dealt::default();
         let (mut send, mut delete, mut hold) = (Vec::new(), Vec::new(), Vec::new());
         let mut asks = None;
@@ -247,9 +250,13 @@ impl Run<'_> {
     /// written down will be sent again.
     async fn write_down(&self, outcomes: Vec<Outcome>) -> Result<(), DatabaseError> {
         let mut tries = 0;
+        reach("before_sent");
         loop {
             let written = self.engine.ledger.settle(self.id(), outcomes.clone()).await;
-            let Err(error) = written else { return Ok(()) };
+            let Err(error) = written else {
+                reach("after_sent");
+                return Ok(());
+            };
             tries += 1;
             if tries >= WRITE_TRIES || self.engine.stop.is_cancelled() {
                 return Err(error);
@@ -278,7 +285,9 @@ impl Run<'_> {
                 for part in parts(letters) {
                     // The same in every try: SQS stores one of them.
                     let operation = queue.fifo.then_some(self.id());
+                    reach("before_send");
                     sent.extend(aws.send(&queue.url, part, operation).await);
+                    reach("after_send");
                 }
                 Ok(sent)
             }
@@ -288,7 +297,10 @@ impl Run<'_> {
                         .map_err(|why| Refusal::Message(why.to_owned()))?;
                     let qualifier = qualifier(letter);
                     let one_of_many = qualifier.is_some();
-                    match aws.invoke(&target.name, qualifier, payload).await {
+                    reach("before_invoke");
+                    let sent = aws.invoke(&target.name, qualifier, payload).await;
+                    reach("after_invoke");
+                    match sent {
                         // An alias that is gone keeps no other event from going back.
                         Err(Refusal::Target(why)) if one_of_many => Err(Refusal::Message(why)),
                         sent => sent,

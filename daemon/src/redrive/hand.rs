@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use super::point::reach;
 use super::run::{Message, Run, lock};
+use crate::database::DatabaseError;
 use crate::ledger::{Outcome, Step};
 use crate::letter::Letter;
 use crate::state::Reading;
@@ -75,15 +77,30 @@ impl Run<'_> {
     /// Makes messages visible again.
     pub(super) async fn put_back(&self, messages: Vec<Message>) {
         let messages = self.let_go(messages);
-        let handles: Vec<_> = messages.into_iter().map(|(_, handle)| handle).collect();
+        self.release(messages.into_iter().map(|(_, handle)| handle).collect())
+            .await;
+    }
+
+    /// Makes messages visible that are in no worker's hand.
+    pub(super) async fn release(&self, handles: Vec<String>) {
+        if handles.is_empty() {
+            return;
+        }
+        reach("before_release");
         self.engine.aws.hide(&self.queue.url, &handles, 0).await;
+        reach("after_release");
     }
 
     /// Deletes messages that are *sent* in the ledger. What fails stays *sent*.
     pub(super) async fn delete(&self, messages: Vec<Message>) -> Vec<String> {
+        if messages.is_empty() {
+            return Vec::new();
+        }
         let call = self.room.deletes.acquire().await;
         let (ids, handles): (Vec<_>, Vec<_>) = self.let_go(messages).into_iter().unzip();
+        reach("before_delete");
         let results = self.engine.aws.delete(&self.queue.url, &handles).await;
+        reach("after_delete");
         drop(call);
         let mut gone = Vec::new();
         for (message_id, result) in ids.into_iter().zip(results) {
@@ -125,5 +142,17 @@ impl Run<'_> {
     /// Deletions that wait to be written down.
     pub(super) fn take_deleted(&self) -> Vec<Outcome> {
         std::mem::take(&mut lock(&self.deleted))
+    }
+
+    /// Writes down the deletions that wait.
+    pub(super) async fn write_deleted(&self) -> Result<(), DatabaseError> {
+        let outcomes = self.take_deleted();
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        reach("before_deleted");
+        self.engine.ledger.settle(self.id(), outcomes).await?;
+        reach("after_deleted");
+        Ok(())
     }
 }

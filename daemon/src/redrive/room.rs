@@ -10,6 +10,9 @@ use crate::letter::Letter;
 /// Calls of one kind in flight: receives, sends, deletes.
 pub const CALLS: usize = 16;
 
+/// Events whose sending may be under way at once: a crash leaves at most this many in doubt.
+pub const IN_HAND_MAX: usize = CALLS * BATCH;
+
 /// Messages in memory have at most this many bytes together, as far as they can be foreseen; counted in KiB.
 const BYTES_KIB: u32 = 64 * 1024;
 

@@ -148,10 +148,9 @@ impl<'a> Run<'a> {
             }
         }
         let handles: Vec<_> = lock(&self.held).drain().map(|(_, handle)| handle).collect();
-        self.engine.aws.hide(&self.queue.url, &handles, 0).await;
+        self.release(handles).await;
         self.forget_gone().await;
-        let last = self.take_deleted();
-        if let Err(error) = self.engine.ledger.settle(self.id(), last).await {
+        if let Err(error) = self.write_deleted().await {
             return Ended::Ledger(error);
         }
         let ended = lock(&self.ended).take();
@@ -176,7 +175,7 @@ impl<'a> Run<'a> {
         }
         let left = ledger.leftover(self.id()).await?;
         let handles: Vec<_> = left.intent.into_iter().map(|(_, handle)| handle).collect();
-        self.engine.aws.hide(&self.queue.url, &handles, 0).await;
+        self.release(handles).await;
         let progress = ledger.redrive(self.id()).await?;
         let done = progress
             .as_ref()
@@ -194,8 +193,7 @@ impl<'a> Run<'a> {
     async fn delete_leftover(&self) -> Result<(), DatabaseError> {
         let left = self.engine.ledger.leftover(self.id()).await?;
         self.delete(left.sent).await;
-        let outcomes = self.take_deleted();
-        self.engine.ledger.settle(self.id(), outcomes).await
+        self.write_deleted().await
     }
 
     async fn work(&self) {

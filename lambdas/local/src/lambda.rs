@@ -17,6 +17,7 @@ pub(crate) mod filter;
 mod function;
 mod invoke;
 mod kept;
+mod life;
 pub(crate) mod mapping;
 mod name;
 mod output;
@@ -43,6 +44,7 @@ use crate::cloudwatch::Metrics;
 use crate::error::AwsError;
 use crate::logs::Logs;
 use crate::sqs::Sqs;
+use crate::witness::Witness;
 pub(crate) use code::{Code, PREFIX as CODE_PREFIX};
 pub(crate) use configure::Changes as FunctionChanges;
 pub(crate) use declare::Declaration;
@@ -74,6 +76,8 @@ pub struct LambdaParts {
     pub metrics: Metrics,
     /// Takes what functions write.
     pub logs: Logs,
+    /// Is told what becomes of events.
+    pub witness: Witness,
     /// Where functions reach the emulator.
     pub endpoint_url: String,
     /// Invocations that may run at the same time in the account.

@@ -161,6 +161,7 @@ impl Local {
             sqs: sqs.clone(),
             metrics: metrics.clone(),
             logs: logs.clone(),
+            witness: witness.clone(),
             endpoint_url: endpoint_url.clone(),
             concurrency: options.concurrency,
             retry_waits: options.retry_waits,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::environment::{Invocation, Reply};
 use super::event_config::{DEFAULT_EVENT_AGE, DEFAULT_RETRIES};
+use super::life::Told;
 use super::record::{self, Finished};
 use super::retry::{self, Condition, Limits, Step};
 use super::{Lambda, error};
@@ -48,6 +49,8 @@ impl Lambda {
     pub(crate) fn accept(&self, name: &str, invocation: Invocation) -> Result<(), AwsError> {
         self.state().function(name)?;
         self.record(name, "AsyncEventsReceived", 1.0);
+        let payload = &invocation.payload;
+        self.witness(name, &invocation, Told::Accepted { payload });
         self.begin(Event {
             function: name.to_owned(),
             invocation,
@@ -73,6 +76,7 @@ impl Lambda {
         let (name, invocation) = (event.function.as_str(), &event.invocation);
         let Some(end) = self.attempt(event).await else {
             // The function was deleted: nobody is left to say where its events end.
+            self.witness(name, invocation, Told::Dropped);
             self.record(name, "AsyncEventsDropped", 1.0);
             return;
         };
@@ -87,9 +91,11 @@ impl Lambda {
         };
         let targets = targets.unwrap_or_default();
         if end.condition == Condition::Success {
+            self.witness(name, invocation, Told::Succeeded);
             self.tell_destination(targets.on_success.as_deref(), &finished);
             return;
         }
+        self.witness(name, invocation, Told::Dropped);
         self.tell_destination(targets.on_failure.as_deref(), &finished);
         if let Some(queue) = &targets.dead_letter
             && let Err(error) = self

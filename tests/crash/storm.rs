@@ -1,0 +1,156 @@
+//! `kill -9` at random, again and again, until the redrive is done.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use patterns_core::operation::OperationState;
+use patterns_daemon::IN_HAND_MAX;
+
+use super::account::{Account, Route};
+use super::daemon::Daemon;
+use super::events;
+use super::verdict::Verdict;
+
+/// A killed daemon had this long, from its first call about the dead-letter queue, in milliseconds.
+const LIFE: std::ops::RangeInclusive<u64> = 50..=500;
+
+/// What came of one storm.
+struct Report {
+    route: Route,
+    seed: u64,
+    kills: usize,
+    took: Duration,
+    verdict: Verdict,
+    /// Duplicates of each kill, sorted.
+    per_kill: Vec<usize>,
+    in_doubt: usize,
+    unlisted: usize,
+}
+
+async fn storm(route: Route, seed: u64, count: usize) -> Report {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut account = Account::start(route).await;
+    let events = events::make(route, seed, count);
+    let queue = route.dead_letters();
+    account.fail(queue, &events).await;
+    let mut daemon = Daemon::of(&account);
+    daemon.start(None);
+    let operation = daemon.redrive(queue, count).await;
+    let started = Instant::now();
+    let mut ends = Vec::new();
+    loop {
+        // The storm's own beat: nothing is waited for.
+        tokio::time::sleep(Duration::from_millis(random.u64(LIFE))).await;
+        if account.depth(queue).await == 0 {
+            break;
+        }
+        daemon.kill().await;
+        account.settle().await;
+        account.uncover();
+        ends.push(account.now());
+        let told = account.witnessed().await.len();
+        daemon.start(None);
+        // An ended operation touches the queue no more, but for a look.
+        account.something_happens(told).await;
+    }
+    let redrive = account
+        .until("the redrive ends", async || daemon.ended(&operation).await)
+        .await;
+    let took = started.elapsed();
+    assert_eq!(redrive.state, OperationState::Completed, "{redrive:?}");
+    if route == Route::Function {
+        account.all_succeed().await;
+    }
+    daemon.stop().await;
+    let doubts = daemon.doubts(&operation);
+    assert_eq!(redrive.in_doubt_count, doubts.len() as u64);
+    let verdict = Verdict::of(account.witnessed().await, route, &events);
+    let mut per_kill = verdict.by_life(&ends);
+    assert_eq!(per_kill.pop(), Some(0), "the last life was not killed");
+    per_kill.sort_unstable();
+    let report = Report {
+        route,
+        seed,
+        kills: ends.len(),
+        took,
+        unlisted: verdict.unlisted(&doubts),
+        in_doubt: doubts.len(),
+        per_kill,
+        verdict,
+    };
+    println!("{report}");
+    report.verdict.must_hold(&doubts, &report);
+    assert_eq!((report.verdict.events, report.verdict.left), (count, 0));
+    assert!(report.at(100) <= IN_HAND_MAX, "{report}");
+    account.local.stop().await;
+    report
+}
+
+impl Report {
+    /// A percentile of the duplicates of a kill.
+    fn at(&self, percent: usize) -> usize {
+        let last = self.per_kill.len().saturating_sub(1);
+        self.per_kill
+            .get(last * percent / 100)
+            .copied()
+            .unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "storm to {}, seed {}: {} kills in {:.1} s: {}; per kill p50 {}, p99 {}, max {} of {IN_HAND_MAX}; \
+             in doubt {}, unlisted {}",
+            self.route.target(),
+            self.seed,
+            self.kills,
+            self.took.as_secs_f64(),
+            self.verdict,
+            self.at(50),
+            self.at(99),
+            self.at(100),
+            self.in_doubt,
+            self.unlisted,
+        )
+    }
+}
+
+/// Storms with one seed after the other until `kills` are reached.
+async fn storms(route: Route, count: usize, kills: usize) {
+    let (mut seed, mut killed) = (1, 0);
+    while killed < kills {
+        killed += storm(route, seed, count).await.kills;
+        seed += 1;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_kills_lose_nothing_on_the_way_to_a_queue() {
+    storms(Route::Queue, 10_000, 50).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifteen_kills_lose_nothing_on_the_way_to_a_function() {
+    storms(Route::Function, 2_000, 15).await;
+}
+
+async fn long(route: Route) {
+    let seeds = std::env::var("STORM_SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
+    for seed in 1..=seeds {
+        storm(route, seed, 100_000).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes hours; the short form is in the suite"]
+async fn long_storms_to_a_queue() {
+    long(Route::Queue).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes hours; the short form is in the suite"]
+async fn long_storms_to_a_function() {
+    long(Route::Function).await;
+}
