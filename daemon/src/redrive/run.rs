@@ -227,6 +227,10 @@ impl<'a> Run<'a> {
                     self.account(taken, 0);
                     failures += 1;
                     self.complain(why);
+                    if let Ok(None) = self.engine.aws.depth(&self.queue.url).await {
+                        let why = "the dead-letter queue does not exist any more";
+                        self.end(Ended::Failed(why.to_owned()));
+                    }
                 }
             }
             if failures > 0 {
