@@ -211,6 +211,21 @@ impl Daemon {
         redrive.state.ended().then_some(redrive)
     }
 
+    /// Redrives what is still in the queue; answers how many events that were. SQS may keep a copy whose receipt handle is
+    /// not the newest any more and answer that it is deleted; the next redrive knows it and deletes it without sending.
+    pub async fn sweep(&self, account: &mut Account, queue: &str) -> u64 {
+        account.uncover();
+        let left = account.depth(queue).await;
+        if left > 0 {
+            let count = usize::try_from(left).unwrap();
+            let operation = self.redrive(queue, count).await;
+            let ended = async || self.ended(&operation).await;
+            let redrive = account.until("what is left is deleted", ended).await;
+            assert_eq!(redrive.sent, 0, "sent again: {redrive:?}");
+        }
+        left
+    }
+
     /// Message ids of all events of an operation that are in doubt. For a daemon that was stopped: a running one is the
     /// only one to open its ledger.
     pub fn doubts(&self, operation: &str) -> HashSet<String> {

@@ -25,6 +25,8 @@ struct Report {
     per_kill: Vec<usize>,
     in_doubt: usize,
     unlisted: usize,
+    /// Events that were sent, and whose copy the next redrive deleted.
+    swept: u64,
 }
 
 async fn storm(route: Route, seed: u64, count: usize) -> Report {
@@ -41,7 +43,7 @@ async fn storm(route: Route, seed: u64, count: usize) -> Report {
     loop {
         // The storm's own beat: nothing is waited for.
         tokio::time::sleep(Duration::from_millis(random.u64(LIFE))).await;
-        if account.depth(queue).await == 0 {
+        if account.depth(queue).await == 0 || daemon.ended(&operation).await.is_some() {
             break;
         }
         daemon.kill().await;
@@ -58,6 +60,7 @@ async fn storm(route: Route, seed: u64, count: usize) -> Report {
         .await;
     let took = started.elapsed();
     assert_eq!(redrive.state, OperationState::Completed, "{redrive:?}");
+    let swept = daemon.sweep(&mut account, queue).await;
     if route == Route::Function {
         account.all_succeed().await;
     }
@@ -75,6 +78,7 @@ async fn storm(route: Route, seed: u64, count: usize) -> Report {
         took,
         unlisted: verdict.unlisted(&doubts),
         in_doubt: doubts.len(),
+        swept,
         per_kill,
         verdict,
     };
@@ -102,7 +106,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "storm to {}, seed {}: {} kills in {:.1} s: {}; per kill p50 {}, p99 {}, max {} of {IN_HAND_MAX}; \
-             in doubt {}, unlisted {}",
+             in doubt {}, unlisted {}; deleted by the next redrive {}",
             self.route.target(),
             self.seed,
             self.kills,
@@ -113,6 +117,7 @@ impl fmt::Display for Report {
             self.at(100),
             self.in_doubt,
             self.unlisted,
+            self.swept,
         )
     }
 }
