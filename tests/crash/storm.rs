@@ -1,4 +1,4 @@
-//! `kill -9` at random, again and again, until the redrive is done.
+//! `kill -9` at random, again and again, until the redrive is done; and the same with SIGTERM, which doubles nothing.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -14,8 +14,17 @@ use super::verdict::Verdict;
 /// A killed daemon had this long, from its first call about the dead-letter queue, in milliseconds.
 const LIFE: std::ops::RangeInclusive<u64> = 50..=500;
 
+/// How each life of the daemon ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blow {
+    Kill,
+    /// SIGTERM: what is in hand is finished first.
+    Stop,
+}
+
 /// What came of one storm.
 struct Report {
+    blow: Blow,
     route: Route,
     seed: u64,
     kills: usize,
@@ -29,7 +38,7 @@ struct Report {
     swept: u64,
 }
 
-async fn storm(route: Route, seed: u64, count: usize) -> Report {
+async fn storm(blow: Blow, route: Route, seed: u64, count: usize) -> Report {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut account = Account::start(route).await;
     let events = events::make(route, seed, count);
@@ -46,7 +55,10 @@ async fn storm(route: Route, seed: u64, count: usize) -> Report {
         if account.depth(queue).await == 0 || daemon.ended(&operation).await.is_some() {
             break;
         }
-        daemon.kill().await;
+        match blow {
+            Blow::Kill => daemon.kill().await,
+            Blow::Stop => daemon.stop().await,
+        }
         account.settle().await;
         account.uncover();
         ends.push(account.now());
@@ -72,6 +84,7 @@ async fn storm(route: Route, seed: u64, count: usize) -> Report {
     assert_eq!(per_kill.pop(), Some(0), "the last life was not killed");
     per_kill.sort_unstable();
     let report = Report {
+        blow,
         route,
         seed,
         kills: ends.len(),
@@ -105,11 +118,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "storm to {}, seed {}: {} kills in {:.1} s: {}; per kill p50 {}, p99 {}, max {} of {IN_HAND_MAX}; \
+            "storm to {}, seed {}: {} times {:?} in {:.1} s: {}; per kill p50 {}, p99 {}, max {} of {IN_HAND_MAX}; \
              in doubt {}, unlisted {}; deleted by the next redrive {}",
             self.route.target(),
             self.seed,
             self.kills,
+            self.blow,
             self.took.as_secs_f64(),
             self.verdict,
             self.at(50),
@@ -126,7 +140,7 @@ impl fmt::Display for Report {
 async fn storms(route: Route, count: usize, kills: usize) {
     let (mut seed, mut killed) = (1, 0);
     while killed < kills {
-        killed += storm(route, seed, count).await.kills;
+        killed += storm(Blow::Kill, route, seed, count).await.kills;
         seed += 1;
     }
 }
@@ -141,10 +155,20 @@ async fn fifteen_kills_lose_nothing_on_the_way_to_a_function() {
     storms(Route::Function, 2_000, 15).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn graceful_stops_double_nothing() {
+    for route in [Route::Queue, Route::Function] {
+        let report = storm(Blow::Stop, route, 1, 1_000).await;
+        assert!(report.kills > 0, "{report}");
+        let doubled = report.verdict.duplicates.len();
+        assert_eq!((doubled, report.in_doubt), (0, 0), "{report}");
+    }
+}
+
 async fn long(route: Route) {
     let seeds = std::env::var("STORM_SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
     for seed in 1..=seeds {
-        storm(route, seed, 100_000).await;
+        storm(Blow::Kill, route, seed, 100_000).await;
     }
 }
 
