@@ -50,7 +50,7 @@ async fn full() -> Full {
             };
             redrive.error.clone().filter(|why| why.contains("ledger"))
         });
-        problem.map(|p| p.to_string()).or(complaint)
+        problem.map(ToString::to_string).or(complaint)
     };
     account.until("it says why it waits", says_why).await;
     Full {

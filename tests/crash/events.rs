@@ -60,7 +60,7 @@ fn message(seed: u64, number: usize, random: &mut fastrand::Rng) -> Event {
         let value = value.binary_value(Blob::new(bytes)).build().unwrap();
         attributes.insert("blob".to_owned(), value);
     }
-    let trace = (number % 3 == 0).then(|| {
+    let trace = number.is_multiple_of(3).then(|| {
         format!(
             "Root=1-5759e988-{number:024x};Parent={:016x};Sampled=0",
             random.u64(..)
