@@ -25,7 +25,7 @@ pub struct Daemon {
 
 /// What came of a request.
 pub enum Answer {
-    Reply(Reply),
+    Reply(Box<Reply>),
     Problem(Problem),
     /// The daemon ended, or is not there yet.
     Nothing,
@@ -150,7 +150,7 @@ impl Daemon {
             return Answer::Nothing;
         };
         if succeeded {
-            Answer::Reply(read(&bytes))
+            Answer::Reply(Box::new(read(&bytes)))
         } else {
             Answer::Problem(read(&bytes))
         }
@@ -168,8 +168,10 @@ impl Daemon {
                 })
                 .await;
             let why = match answer {
-                Answer::Reply(Reply::Plan(plan)) if plan.planned == count as u64 => return plan,
-                Answer::Reply(reply) => format!("{reply:?}"),
+                Answer::Reply(reply) => match *reply {
+                    Reply::Plan(plan) if plan.planned == count as u64 => return plan,
+                    other => format!("{other:?}"),
+                },
                 Answer::Problem(problem) => problem.to_string(),
                 Answer::Nothing => "no answer".to_owned(),
             };
@@ -182,11 +184,15 @@ impl Daemon {
     pub async fn carry_out(&self, plan: Plan) -> Option<String> {
         let request = Request::Start {
             plan_id: plan.plan_id,
+            force: false,
         };
         match self.ask(request).await {
-            Answer::Reply(Reply::Operation(operation)) => Some(operation.id().to_owned()),
+            Answer::Reply(reply) => match *reply {
+                Reply::Operation(operation) => Some(operation.id().to_owned()),
+                other => panic!("{other:?}"),
+            },
             Answer::Problem(problem) => panic!("{problem}"),
-            _ => None,
+            Answer::Nothing => None,
         }
     }
 
@@ -200,7 +206,10 @@ impl Daemon {
     pub async fn operation(&self, id: &str) -> Option<Redrive> {
         let request = Request::Operation { id: id.to_owned() };
         match self.ask(request).await {
-            Answer::Reply(Reply::Operation(Operation::Redrive(redrive))) => Some(redrive),
+            Answer::Reply(reply) => match *reply {
+                Reply::Operation(Operation::Redrive(redrive)) => Some(redrive),
+                other => panic!("{other:?}"),
+            },
             _ => None,
         }
     }
