@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use patterns_core::operation::{Operation, Plan, Redrive, Selection};
+use patterns_core::operation::{Manner, Operation, Plan, Redrive, Selection};
 use patterns_core::problem::Problem;
 use patterns_core::protocol::{Envelope, Reply, Request};
 use patterns_core::snapshot::Snapshot;
@@ -165,6 +165,7 @@ impl Daemon {
                     dead_letter_queue: queue.to_owned(),
                     selection: Selection::Everything,
                     to: None,
+                    manner: Manner::default(),
                 })
                 .await;
             let why = match answer {
@@ -184,7 +185,8 @@ impl Daemon {
     pub async fn carry_out(&self, plan: Plan) -> Option<String> {
         let request = Request::Start {
             plan_id: plan.plan_id,
-            force: false,
+            // Nobody consumes the target.
+            force: true,
         };
         match self.ask(request).await {
             Answer::Reply(reply) => match *reply {
