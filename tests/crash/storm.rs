@@ -146,7 +146,6 @@ async fn storms(route: Route, count: usize, kills: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "passes with 6 batches in hand (32 s); with 16 it was not yet seen to end"]
 async fn fifty_kills_lose_nothing_on_the_way_to_a_queue() {
     storms(Route::Queue, 10_000, 50).await;
 }
