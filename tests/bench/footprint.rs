@@ -5,10 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{report::median, target::Target};
-
-/// Linux counts a process's time in hundredths of a second for everyone who reads it.
-const TICKS_PER_SECOND: f64 = 100.0;
+use super::{cpu::cpu_seconds, report::median, target::Target};
 
 /// What is still being done right after the start is not measured.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -39,19 +36,6 @@ pub async fn measure(with_daemon: bool, starts: u32, watch: Duration) -> Result<
         idle_cpu_percent: used / watch.as_secs_f64() * 100.0,
         idle_rss_mib: rss_mib(&processes)?,
     })
-}
-
-fn cpu_seconds(processes: &[u32]) -> Result<f64> {
-    let mut ticks = 0.0;
-    for process in processes {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-        // The name in parentheses may hold spaces; user and system time are the 12th and 13th field after it ("proc_pid_stat(5)").
-        let after = stat.rsplit(')').next().unwrap_or_default();
-        for time in after.split_whitespace().skip(11).take(2) {
-            ticks += time.parse::<f64>()?;
-        }
-    }
-    Ok(ticks / TICKS_PER_SECOND)
 }
 
 /// Resident memory of the processes together.

@@ -12,6 +12,7 @@ use anyhow::Result;
 use clap::Parser;
 
 mod client;
+mod cpu;
 mod depth;
 mod footprint;
 mod function;
