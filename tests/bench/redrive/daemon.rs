@@ -64,12 +64,12 @@ impl Daemon {
 
     /// Brings everything back; answers when that has ended, with what the daemon says of it.
     pub fn redrive(&self) -> Result<Value> {
-        self.command(&["redrive", DEAD, "--yes", "--wait"])
+        self.command(&["redrive", DEAD, "--force", "--yes", "--wait"])
     }
 
     /// Begins to; answers with the operation's id.
     pub fn begin(&self) -> Result<String> {
-        let answer = self.command(&["redrive", DEAD, "--yes"])?;
+        let answer = self.command(&["redrive", DEAD, "--force", "--yes"])?;
         let id = answer.pointer("/operation_id").and_then(Value::as_str);
         Ok(id
             .with_context(|| format!("no operation: {answer}"))?
