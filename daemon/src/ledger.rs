@@ -169,6 +169,24 @@ impl Ledger {
             .await
     }
 
+    /// Names of the dead-letter queues of operations that have not ended, in whatever world.
+    pub async fn unfinished_queues(&self) -> Result<Vec<String>, DatabaseError> {
+        self.database
+            .read(|connection| {
+                let mut select = connection
+                    .prepare_cached("SELECT plan FROM operations WHERE ended_at IS NULL")?;
+                let plans = select
+                    .query_map([], |row| row.get::<_, String>(0))?
+                    .collect::<Result<Vec<_>, _>>()?;
+                let queue = |plan: String| {
+                    let plan: Plan = serde_json::from_str(&plan)?;
+                    Ok(plan.dead_letter_queue)
+                };
+                plans.into_iter().map(queue).collect()
+            })
+            .await
+    }
+
     /// The operations of a world that have not ended, and where they stand.
     pub async fn unfinished(&self, world: i64) -> Result<Vec<(Task, Standing)>, DatabaseError> {
         self.database

@@ -169,7 +169,6 @@ async fn work(
         state: state.clone(),
         refresh: tokio::sync::watch::Sender::new(()),
     };
-    watch.start(&config.watch, stop, tracker);
     let engine = Engine {
         aws: aws.clone(),
         ledger,
@@ -181,7 +180,15 @@ async fn work(
         tracker: tracker.clone(),
         instance,
         running: Arc::default(),
+        claimed: Arc::default(),
     };
+    if !config.read_only
+        && let Err(error) = engine.claim_unfinished().await
+    {
+        // Whoever reads the ledger next shows it as a problem.
+        tracing::warn!(%error, "unfinished redrives could not be read");
+    }
+    watch.start(&config.watch, stop, tracker);
     let (past, stopped, read_only) = (engine.clone(), stop.clone(), config.read_only);
     tracker.spawn(async move {
         let take_up = async {

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use patterns_core::operation::{Operation, OperationState, Redrive};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::snapshot::OPERATIONS_SHOWN;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -68,6 +68,8 @@ pub struct Engine {
     pub instance: String,
     /// Operations under way by queue, and the world, once it is known. Held while one begins.
     pub running: Arc<Mutex<Running>>,
+    /// Queues that were claimed before anybody could look at them, by name.
+    pub claimed: Arc<Mutex<HashMap<String, OwnedMutexGuard<()>>>>,
 }
 
 /// What runs.
@@ -181,6 +183,17 @@ impl Engine {
         Ok(())
     }
 
+    /// Claims the queues of operations that have not ended. To be called before anything looks at queues: a look would
+    /// receive their messages anew, and the receipt handles in the ledger would delete nothing any more.
+    pub async fn claim_unfinished(&self) -> Result<(), DatabaseError> {
+        let mut claimed = self.claimed.lock().await;
+        for queue in self.ledger.unfinished_queues().await? {
+            let guard = self.claims.of(&queue).try_take();
+            claimed.extend(guard.map(|guard| (queue, guard)));
+        }
+        Ok(())
+    }
+
     /// Waits until account and queues are known, then continues the operations that have not ended.
     pub async fn resume(&self) {
         let mut snapshots = self.state.snapshots();
@@ -195,6 +208,11 @@ impl Engine {
             match self.continue_all(&account).await {
                 Ok(all) => {
                     self.ledger_works().await;
+                    // What is not continued now, because it is paused or of another world, may be looked at.
+                    let running = self.running.lock().await;
+                    let mut claimed = self.claimed.lock().await;
+                    claimed.retain(|queue, _| running.operations.contains_key(queue));
+                    drop((running, claimed));
                     if all || topologies.changed().await.is_err() {
                         return;
                     }
@@ -324,7 +342,11 @@ impl Engine {
 
     /// Runs until the operation ended or is to stop. A ledger that cannot be written is waited for.
     async fn supervise(&self, task: &Task, queue: &QueueFacts, stop: &CancellationToken) {
-        let guard = self.claims.of(&queue.name).take().await;
+        let claimed = self.claimed.lock().await.remove(&queue.name);
+        let guard = match claimed {
+            Some(guard) => guard,
+            None => self.claims.of(&queue.name).take().await,
+        };
         while !self.stop.is_cancelled() {
             let ended = Run::new(self, task, queue, stop).carry_out().await;
             let written = match ended {

@@ -270,7 +270,10 @@ async fn a_target_that_is_deleted_ends_the_redrive_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_queue_that_is_deleted_ends_the_redrive() {
     let mut trial = Trial::start(Route::Queue).await;
-    let slow = json!([{"operation": "SendMessageBatch", "fault": {"kind": "delay", "ms": 300}}]);
+    // Each receive waits, so that the queue goes while there is still something to receive.
+    let slow = json!([
+        {"operation": "ReceiveMessage", "resource": "orders-dlq", "fault": {"kind": "delay", "ms": 1000}},
+    ]);
     trial.begin(&slow).await;
     while trial.account.depth("orders").await == 0 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
