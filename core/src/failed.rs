@@ -62,6 +62,9 @@ pub struct FailedEvent {
     /// Attempts: receives from its source queue, or invocations of its function. Our own looking is not in it
     /// where the event itself says how often it was tried.
     pub receive_count: u32,
+    /// How often it was redriven and came back, as far as our ledger knows.
+    #[serde(default)]
+    pub redrive_count: u32,
     /// When the mirror saw it first.
     pub seen_at: Timestamp,
 }
@@ -174,6 +177,9 @@ pub struct FailedDetail {
     pub event: FailedEvent,
     /// The original event: JSON where it is JSON, otherwise a string. For an on-failure record this is its `requestPayload`.
     pub payload: Value,
+    /// The payload before it was edited and redriven, when this event came back from that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Value>,
     /// Message attributes and system attributes by name; binary values as base64.
     pub attributes: BTreeMap<String, String>,
     /// Log lines of the function that name this event's request or message id, oldest first; empty when there are none

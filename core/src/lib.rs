@@ -10,11 +10,13 @@
 //!
 //! - [`queue`], [`function`], [`failed`], [`task`], [`operation`]: what exists and what happens to it
 //! - [`snapshot`]: everything known at one instant; [`health`] judges it
+//! - [`audit`]: who changed what, why, and what became of it
 //! - [`protocol`]: the whole contract between daemon and dashboard on one page
 //! - [`problem`]: what went wrong, why, and what to do next; and the exit codes
 //! - [`config`], [`paths`]: the daemon's configuration, and where files and the socket are
 //! - [`text`]: hostile characters made visible
 
+pub mod audit;
 pub mod config;
 pub mod failed;
 pub mod function;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::failed::{Filter, Origin};
 
@@ -110,10 +111,63 @@ pub struct Manner {
     /// One event at a time, and one that may have been sent already waits for the operator instead of being sent again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub careful: bool,
+    /// Without the steps that more than [`RAMPED_ABOVE`] events go in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_at_once: bool,
 }
+
+/// More events than this go in steps: each waits until those before it are proven processed, and all stop when too many
+/// come back.
+pub const RAMPED_ABOVE: u64 = 20;
 
 /// The highest cap on events per second.
 pub const RATE_MAX: f64 = 100_000.0;
+
+/// What is changed in an event's payload before it is sent. Everything else of the event stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edit {
+    /// A JSON Patch (RFC 6902) of payloads that are JSON.
+    Patch(Value),
+    /// This instead of the payload.
+    Payload(String),
+}
+
+/// What an edit makes of one event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edited {
+    /// The event, by [`crate::failed::FailedEvent::id`].
+    pub id: String,
+    /// Its payload as it is; JSON is indented.
+    pub before: String,
+    /// Its payload as it will be sent; JSON is indented.
+    pub after: String,
+}
+
+/// A plan shows at most this many edited events, and only while they have no more than [`EDITS_BYTES`] together.
+pub const EDITS_SHOWN: usize = 20;
+
+/// See [`EDITS_SHOWN`].
+pub const EDITS_BYTES: usize = 262_144;
+
+/// How it will be known whether the events were processed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// An event that has not come back for this long is settled. On the queue route `maxReceiveCount` times visibility
+    /// timeout plus delay; on the function route the waits before its retries plus `(retries + 1)` timeouts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_seconds: Option<u64>,
+    /// Names of the dead-letter queues in which events that fail again turn up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returns_to: Vec<String>,
+    /// Why it cannot be known, if so: then nothing counts as settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unverified: Option<String>,
+    /// Revision of each function that processes the events, by name, when the plan was made. A change of code or
+    /// configuration changes it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub revisions: BTreeMap<String, String>,
+}
 
 /// A frozen selection with its route: what the operator confirms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,8 +186,23 @@ pub struct Plan {
     pub manner: Manner,
     /// Which events.
     pub selection: Selection,
+    /// What is changed in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<Edit>,
+    /// What that makes of the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<Edited>,
+    /// The operation whose sent events this takes back, if so: then `dead_letter_queue` is the queue they were sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes_back: Option<String>,
     /// How many.
     pub planned: u64,
+    /// How many go in each step at first; none when all go at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<u64>,
+    /// How it will be known whether they were processed.
+    #[serde(default, flatten)]
+    pub verification: Verification,
     /// The account it runs in.
     pub account_id: String,
     /// The region it runs in.
@@ -168,6 +237,30 @@ pub struct Redrive {
     pub failed: u64,
     /// Events of the plan that were not found any more, or not reached before it was cancelled.
     pub skipped: u64,
+    /// Events that were sent and have not come back within their window.
+    #[serde(default)]
+    pub settled: u64,
+    /// Events that were sent, failed again and are in a dead-letter queue again.
+    #[serde(default)]
+    pub returned: u64,
+    /// Those of them that failed with the error that they had before.
+    #[serde(default)]
+    pub returned_alike: u64,
+    /// Events that were sent and taken back before they were processed.
+    #[serde(default)]
+    pub taken_back: u64,
+    /// Why it cannot be known which events settled, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unverified: Option<String>,
+    /// Where the ramp is, while there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Step>,
+    /// Why it was started, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// User id of who started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<u32>,
     /// Ids of events that may have been sent twice because the daemon ended between intent and answer; the first
     /// [`IN_DOUBT_SHOWN`] of them.
     pub in_doubt: Vec<String>,
@@ -179,6 +272,58 @@ pub struct Redrive {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+}
+
+impl Redrive {
+    /// A plan as a redrive that was not started.
+    #[must_use]
+    pub fn planned(plan: &Plan) -> Self {
+        Self {
+            operation_id: plan.plan_id.clone(),
+            plan_id: plan.plan_id.clone(),
+            state: OperationState::Planned,
+            dead_letter_queue: plan.dead_letter_queue.clone(),
+            target: plan.target.clone(),
+            planned: plan.planned,
+            sent: 0,
+            deleted: 0,
+            failed: 0,
+            skipped: 0,
+            settled: 0,
+            returned: 0,
+            returned_alike: 0,
+            taken_back: 0,
+            unverified: plan.verification.unverified.clone(),
+            step: None,
+            reason: None,
+            requested_by: None,
+            in_doubt: Vec::new(),
+            in_doubt_count: 0,
+            error: None,
+            started_at: None,
+            ended_at: None,
+        }
+    }
+
+    /// Whether nothing is left to learn: it ended, and all that was sent is settled, returned or taken back, or that
+    /// cannot be known.
+    #[must_use]
+    pub fn judged(&self) -> bool {
+        let known = self.settled + self.returned + self.taken_back;
+        self.state.ended() && (self.unverified.is_some() || known >= self.sent)
+    }
+}
+
+/// Where a ramp is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// From 1.
+    pub number: u32,
+    /// Events it may send.
+    pub size: u64,
+    /// What the next step waits for, in words; absent while events are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<String>,
 }
 
 /// A snapshot names at most this many in-doubt events per operation, so that its size stays bounded.

@@ -12,8 +12,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{Entry, Outcome};
 use crate::failed::{FailedDetail, FailedGroups, FailedList, Filter, Message};
-use crate::operation::{Manner, Operation, Plan, Selection};
+use crate::operation::{Edit, Manner, Operation, Plan, Selection};
 use crate::task::{NewTask, Task};
 
 /// Both sides must speak the same; anything else is refused with both numbers.
@@ -107,11 +108,23 @@ pub enum Request {
         /// How fast and how carefully.
         #[serde(default)]
         manner: Manner,
+        /// What to change in the events.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        edit: Option<Edit>,
+    },
+    /// Freezes what a redrive has sent and what may not be processed yet, as a plan that takes it back into the
+    /// dead-letter queue. Changes nothing.
+    TakeBack {
+        /// The redrive's id.
+        id: String,
     },
     /// Carries out a plan. The same plan started twice runs once.
     Start {
         /// From [`Plan`].
         plan_id: String,
+        /// Why, for the audit; at most [`REASON_MAX`] bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
         /// Whether to start it though something stops it that can be forced.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         force: bool,
@@ -120,6 +133,23 @@ pub enum Request {
     Operation {
         /// Its id.
         id: String,
+    },
+    /// What became of each event of a redrive, in the order of message ids: a page of them.
+    Outcomes {
+        /// The redrive's id.
+        id: String,
+        /// The last message id of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// The audit, oldest first: a page of it.
+    Audit {
+        /// Only entries of this operation.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operation_id: Option<String>,
+        /// The last number of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<u64>,
     },
     /// Lets a redrive stop after the batches under way, until it is resumed. A paused one stays as it is.
     Pause {
@@ -189,12 +219,21 @@ impl Request {
             | Self::FailedGroups { .. }
             | Self::FailedShow { .. }
             | Self::Plan { .. }
+            | Self::TakeBack { .. }
             | Self::Operation { .. }
+            | Self::Outcomes { .. }
+            | Self::Audit { .. }
             | Self::TaskList { .. }
             | Self::Refresh => false,
         }
     }
 }
+
+/// Bytes in a reason.
+pub const REASON_MAX: usize = 1000;
+
+/// A page of outcomes or of the audit holds at most this many.
+pub const PAGE: usize = 1000;
 
 /// Messages in one import.
 pub const IMPORT_MAX: usize = 10;
@@ -222,8 +261,12 @@ pub enum Reply {
     Groups(FailedGroups),
     /// To [`Request::FailedShow`].
     Event(Box<FailedDetail>),
-    /// To [`Request::Plan`].
-    Plan(Plan),
+    /// To [`Request::Plan`] and [`Request::TakeBack`].
+    Plan(Box<Plan>),
+    /// To [`Request::Outcomes`]; none after the last.
+    Outcomes(Vec<Outcome>),
+    /// To [`Request::Audit`]; none after the last.
+    Audit(Vec<Entry>),
     /// To [`Request::Start`], [`Request::Burst`], [`Request::Operation`], [`Request::Pause`], [`Request::Resume`] and
     /// [`Request::Cancel`].
     Operation(Operation),

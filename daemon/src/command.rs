@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use patterns_core::failed::{FailedDetail, Filter, LogLine};
-use patterns_core::operation::{Manner, Operation, Plan, Selection};
+use patterns_core::operation::{Manner, Operation, Plan, Selection, Verification};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{FAILED_LIMIT, Reply, Request};
 
@@ -105,13 +105,14 @@ impl Commands {
                 selection,
                 to,
                 manner,
+                edit: _,
             } => {
                 // What it asks AWS makes a large future.
                 let plan = self.plan(&dead_letter_queue, selection, to.as_deref(), manner);
                 let plan = Box::pin(plan).await?;
-                Ok(Reply::Plan(plan))
+                Ok(Reply::Plan(Box::new(plan)))
             }
-            Request::Start { plan_id, force } => {
+            Request::Start { plan_id, force, .. } => {
                 // A plan that is not remembered any more may have been started, which the engine knows.
                 if let Ok(frozen) = self.plans.get(&plan_id, Timestamp::now()) {
                     plan::unhindered(&frozen.plan, force)?;
@@ -123,6 +124,14 @@ impl Commands {
                 Ok(Reply::Operation(Operation::Redrive(redrive)))
             }
             Request::Operation { id } => self.operation(&id).await.map(Reply::Operation),
+            Request::TakeBack { .. } | Request::Outcomes { .. } | Request::Audit { .. } => {
+                Err(Problem::new(
+                    ProblemKind::Usage,
+                    "this cannot be answered yet",
+                    "the daemon does not know how",
+                    "use another version",
+                ))
+            }
             Request::Pause { id } => self.steer(&id, Wish::Pause, requested_by).await,
             Request::Resume { id } => self.steer(&id, Wish::Resume, requested_by).await,
             Request::Cancel { id } => self.steer(&id, Wish::Cancel, requested_by).await,
@@ -221,6 +230,7 @@ impl Commands {
         Ok(FailedDetail {
             event,
             payload: decode::payload(&letter),
+            original: None,
             attributes: decode::attributes(&letter),
             logs,
             history,
@@ -302,7 +312,12 @@ impl Commands {
             elsewhere,
             manner,
             selection,
+            edit: None,
+            edits: Vec::new(),
+            takes_back: None,
             planned,
+            steps: Vec::new(),
+            verification: Verification::default(),
             account_id,
             region: self.aws.region.clone(),
             expires_at: plan::expires_at(Timestamp::now()),

@@ -533,20 +533,8 @@ mod tests {
         for number in 0..=PLANS_MAX {
             plans.keep(Frozen {
                 plan: Plan {
-                    plan_id: number.to_string(),
-                    dead_letter_queue: "dlq".to_owned(),
-                    target: Origin {
-                        kind: OriginKind::Queue,
-                        name: "orders".to_owned(),
-                    },
-                    elsewhere: false,
-                    manner: Manner::default(),
-                    selection: Selection::Everything,
-                    planned: 1,
-                    account_id: String::new(),
-                    region: String::new(),
                     expires_at: expires_at(now),
-                    outlook: patterns_core::operation::Outlook::default(),
+                    ..crate::redrive::tests::plan(&number.to_string())
                 },
                 message_ids: Vec::new(),
             });

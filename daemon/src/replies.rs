@@ -124,6 +124,7 @@ mod tests {
             id: id.to_owned(),
             request: Request::Start {
                 plan_id: plan.to_owned(),
+                reason: None,
                 force: false,
             },
         }

@@ -166,11 +166,12 @@ impl Daemon {
                     selection: Selection::Everything,
                     to: None,
                     manner: Manner::default(),
+                    edit: None,
                 })
                 .await;
             let why = match answer {
                 Answer::Reply(reply) => match *reply {
-                    Reply::Plan(plan) if plan.planned == count as u64 => return plan,
+                    Reply::Plan(plan) if plan.planned == count as u64 => return *plan,
                     other => format!("{other:?}"),
                 },
                 Answer::Problem(problem) => problem.to_string(),
@@ -185,6 +186,7 @@ impl Daemon {
     pub async fn carry_out(&self, plan: Plan) -> Option<String> {
         let request = Request::Start {
             plan_id: plan.plan_id,
+            reason: None,
             // Nobody consumes the target.
             force: true,
         };

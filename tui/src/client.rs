@@ -326,6 +326,7 @@ mod tests {
             selection: Selection::Everything,
             to: None,
             manner: patterns_core::operation::Manner::default(),
+            edit: None,
         };
         assert_eq!(daemon.client().send(request).await, Err(sent));
     }

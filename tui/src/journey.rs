@@ -32,6 +32,7 @@ fn handoff_plan() -> Request {
         selection: Selection::Everything,
         to: None,
         manner: Manner::default(),
+        edit: None,
     }
 }
 
@@ -48,9 +49,14 @@ fn one_key_plans_and_the_second_starts() {
         [],
         "a plan that is not there cannot be confirmed"
     );
-    answer(&mut model, handoff_plan(), Ok(Reply::Plan(sample::plan())));
+    answer(
+        &mut model,
+        handoff_plan(),
+        Ok(Reply::Plan(Box::new(sample::plan()))),
+    );
     let start = Request::Start {
         plan_id: "plan-1".to_owned(),
+        reason: None,
         force: false,
     };
     assert_eq!(press(&mut model, "⏎"), [Effect::Send(start)]);
@@ -61,7 +67,11 @@ fn one_key_plans_and_the_second_starts() {
 fn a_withdrawn_wish_for_a_plan_stays_withdrawn() {
     let mut model = sample::live();
     press(&mut model, "r⎋");
-    answer(&mut model, handoff_plan(), Ok(Reply::Plan(sample::plan())));
+    answer(
+        &mut model,
+        handoff_plan(),
+        Ok(Reply::Plan(Box::new(sample::plan()))),
+    );
     assert!(model.layers.is_empty());
 }
 
@@ -79,6 +89,7 @@ fn an_event_or_its_whole_queue_is_redriven() {
         selection,
         to: None,
         manner: Manner::default(),
+        edit: None,
     };
     let chosen = plan(Selection::Chosen(vec!["0b5e55ed0001".to_owned()]));
     assert_eq!(press(&mut model, "jr"), [Effect::Send(chosen)]);
@@ -104,6 +115,7 @@ fn plan_of(queue: &str, selection: Selection) -> Effect {
         selection,
         to: None,
         manner: Manner::default(),
+        edit: None,
     })
 }
 
@@ -122,7 +134,7 @@ fn searched(query: &str) -> Request {
 fn what_is_stopped_starts_only_when_it_is_forced() {
     let mut model = sample::live();
     press(&mut model, "r");
-    let plan = Ok(Reply::Plan(sample::hindered_plan()));
+    let plan = Ok(Reply::Plan(Box::new(sample::hindered_plan())));
     answer(&mut model, handoff_plan(), plan);
     assert_eq!(press(&mut model, "⏎"), []);
     assert!(
@@ -135,6 +147,7 @@ fn what_is_stopped_starts_only_when_it_is_forced() {
     );
     let start = Request::Start {
         plan_id: "plan-1".to_owned(),
+        reason: None,
         force: true,
     };
     assert_eq!(press(&mut model, "F"), [Effect::Send(start)]);
@@ -229,6 +242,7 @@ fn an_ambiguous_route_is_a_choice() {
         selection: Selection::Everything,
         to: Some("other".to_owned()),
         manner: Manner::default(),
+        edit: None,
     };
     assert_eq!(press(&mut model, "j⏎"), [Effect::Send(chosen)]);
 }
@@ -551,7 +565,11 @@ fn any_answer(request: &Request, sort: u8) -> Result<Reply, Problem> {
                 }
                 Request::FailedGroups { .. } => Reply::Groups(sample::groups()),
                 Request::FailedShow { .. } => Reply::Event(Box::new(sample::hostile_detail())),
-                Request::Plan { .. } => Reply::Plan(sample::plan()),
+                Request::Plan { .. } | Request::TakeBack { .. } => {
+                    Reply::Plan(Box::new(sample::plan()))
+                }
+                Request::Outcomes { .. } => Reply::Outcomes(Vec::new()),
+                Request::Audit { .. } => Reply::Audit(Vec::new()),
                 Request::TaskCreate { .. } => Reply::Task(sample::tasks().remove(0)),
                 Request::TaskList { .. } => Reply::Tasks(sample::tasks()),
                 Request::Start { .. }

@@ -129,6 +129,7 @@ impl Confirm {
             until: Some(plan.expires_at),
             commit: Request::Start {
                 plan_id: plan.plan_id.clone(),
+                reason: None,
                 force: false,
             },
         }

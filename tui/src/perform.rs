@@ -156,6 +156,7 @@ fn plan(
         selection,
         to,
         manner: Manner::default(),
+        edit: None,
     };
     model.layers.push(Layer::Planning(request.clone()));
     vec![Effect::Send(request)]

@@ -38,6 +38,7 @@ fn plan_request() -> Request {
         selection: Selection::Everything,
         to: None,
         manner: Manner::default(),
+        edit: None,
     }
 }
 
@@ -175,7 +176,11 @@ fn redrive_asks() {
     let mut model = sample::live();
     press(&mut model, "r");
     insta::assert_snapshot!("planning", picture(&mut model, 100, 24));
-    answer(&mut model, plan_request(), Ok(Reply::Plan(sample::plan())));
+    answer(
+        &mut model,
+        plan_request(),
+        Ok(Reply::Plan(Box::new(sample::plan()))),
+    );
     insta::assert_snapshot!("confirm-redrive", picture(&mut model, 100, 24));
 }
 
@@ -183,7 +188,7 @@ fn redrive_asks() {
 fn a_hindered_redrive_asks() {
     let mut model = sample::live();
     press(&mut model, "r");
-    let plan = Ok(Reply::Plan(sample::hindered_plan()));
+    let plan = Ok(Reply::Plan(Box::new(sample::hindered_plan())));
     answer(&mut model, plan_request(), plan);
     insta::assert_snapshot!("confirm-hindered", picture(&mut model, 100, 28));
     insta::assert_snapshot!("confirm-hindered-small", picture(&mut model, 60, 16));

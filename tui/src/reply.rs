@@ -51,7 +51,7 @@ pub fn take(model: &mut Model, request: Request, answer: Result<Reply, Problem>)
             }
             Vec::new()
         }
-        Request::Plan { .. } => {
+        Request::Plan { .. } | Request::TakeBack { .. } => {
             planned(model, &request, answer);
             Vec::new()
         }
@@ -93,7 +93,10 @@ pub fn take(model: &mut Model, request: Request, answer: Result<Reply, Problem>)
             Vec::new()
         }
         // Only commands ask for these.
-        Request::FailedExport { .. } | Request::FailedImport { .. } => Vec::new(),
+        Request::FailedExport { .. }
+        | Request::FailedImport { .. }
+        | Request::Outcomes { .. }
+        | Request::Audit { .. } => Vec::new(),
         Request::Refresh => {
             match answer {
                 Ok(_) => model.inform("Asking AWS again"),

@@ -13,7 +13,7 @@ use patterns_core::failed::{
 use patterns_core::function::Function;
 use patterns_core::operation::{
     Burst, LatencyMs, Level, Lint, Manner, Operation, OperationState, Outlook, Plan, Redrive,
-    Selection,
+    Selection, Verification,
 };
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Hello, PROTOCOL, Reply, Request};
@@ -176,6 +176,14 @@ pub fn redrive() -> Redrive {
         deleted: 18,
         failed: 1,
         skipped: 1,
+        settled: 15,
+        returned: 3,
+        returned_alike: 3,
+        taken_back: 0,
+        unverified: None,
+        step: None,
+        reason: None,
+        requested_by: None,
         in_doubt: vec!["c0ffee000001".to_owned()],
         in_doubt_count: 1,
         error: Some("1 event is larger than SQS accepts".to_owned()),
@@ -193,7 +201,12 @@ pub fn plan() -> Plan {
         elsewhere: false,
         manner: Manner::default(),
         selection: Selection::Everything,
+        edit: None,
+        edits: Vec::new(),
+        takes_back: None,
         planned: 14,
+        steps: Vec::new(),
+        verification: Verification::default(),
         account_id: "000000000000".to_owned(),
         region: "us-east-1".to_owned(),
         expires_at: now() + SignedDuration::from_mins(5),
@@ -247,6 +260,7 @@ pub fn event(number: u32) -> FailedEvent {
         sent_at: ago(60 + i64::from(number)),
         expires_at: Some(now() + SignedDuration::from_hours(24 * 14)),
         receive_count: 3,
+        redrive_count: 0,
         seen_at: ago(30),
     }
 }
@@ -309,6 +323,7 @@ pub fn hostile_detail() -> FailedDetail {
             error_message: Some("\u{1b}]0;owned\u{7} refused".to_owned()),
             ..event(0)
         },
+        original: None,
         payload: serde_json::json!({
             "type": "task_created",
             "task": {"id": "5b0e", "title": "\u{1b}[2J\u{1b}[1;1Hgone", "\u{202e}detail": "a\nb"},

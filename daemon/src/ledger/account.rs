@@ -191,22 +191,20 @@ fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, Da
         _ => count("skipped"),
     };
     let (in_doubt, in_doubt_count) = read_doubts(connection, id)?;
+    let error = error.or(first_reason(connection, id)?);
     Ok(Some(Redrive {
         operation_id: id.to_owned(),
-        plan_id: plan.plan_id,
         state,
-        dead_letter_queue: plan.dead_letter_queue,
-        target: plan.target,
-        planned: plan.planned,
         sent,
         deleted,
         failed,
         skipped,
         in_doubt,
         in_doubt_count,
-        error: error.or(first_reason(connection, id)?),
+        error,
         started_at: Timestamp::from_millisecond(started_at).ok(),
         ended_at: ended_at.and_then(|at| Timestamp::from_millisecond(at).ok()),
+        ..Redrive::planned(&plan)
     }))
 }
 

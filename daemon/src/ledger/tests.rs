@@ -1,10 +1,8 @@
 use std::path::Path;
 
-use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::{Manner, Selection};
-
 use super::*;
 use crate::letter::event_id;
+use crate::redrive::tests::plan;
 
 const QUEUE: &str = "arn:aws:sqs:eu-west-1:123456789012:dlq";
 
@@ -21,20 +19,8 @@ fn task(id: &str, planned: u64) -> Task {
     Task {
         operation_id: id.to_owned(),
         plan: Plan {
-            plan_id: format!("plan-{id}"),
-            dead_letter_queue: "dlq".to_owned(),
-            target: Origin {
-                kind: OriginKind::Queue,
-                name: "orders".to_owned(),
-            },
-            elsewhere: false,
-            manner: Manner::default(),
-            selection: Selection::Everything,
             planned,
-            account_id: "123456789012".to_owned(),
-            region: "eu-west-1".to_owned(),
-            expires_at: Timestamp::UNIX_EPOCH,
-            outlook: patterns_core::operation::Outlook::default(),
+            ..plan(&format!("plan-{id}"))
         },
     }
 }

@@ -42,6 +42,7 @@ pub fn event(mirrored: &Mirrored, topology: &Topology) -> FailedEvent {
             .attempts
             .or(moved_after)
             .unwrap_or(mirrored.receives.max(1)),
+        redrive_count: 0,
         seen_at: mirrored.seen_at,
     }
 }

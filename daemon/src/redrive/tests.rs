@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use patterns_core::config::{self, Config};
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::{Manner, Outlook, Plan, Selection};
+use patterns_core::operation::{Manner, Outlook, Plan, Selection, Verification};
 use serde_json::{Value, json};
 
 use super::*;
@@ -48,7 +48,12 @@ pub fn plan(id: &str) -> Plan {
         elsewhere: false,
         manner: Manner::default(),
         selection: Selection::Everything,
+        edit: None,
+        edits: Vec::new(),
+        takes_back: None,
         planned: 1,
+        steps: Vec::new(),
+        verification: Verification::default(),
         account_id: "123456789012".to_owned(),
         region: "eu-west-1".to_owned(),
         expires_at: Timestamp::MAX,

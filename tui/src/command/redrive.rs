@@ -1,9 +1,7 @@
 //! `redrive`: plan, ask, start, and wait when told to.
 
 use patterns_core::failed::Filter;
-use patterns_core::operation::{
-    Level, Manner, Operation, OperationState, Outlook, Plan, Redrive, Selection,
-};
+use patterns_core::operation::{Level, Manner, Operation, Outlook, Plan, Redrive, Selection};
 use patterns_core::problem::{Problem, exit};
 use patterns_core::protocol::{Reply, Request};
 
@@ -36,13 +34,15 @@ pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, 
         manner: Manner {
             rate: args.manner.rate,
             careful: args.manner.careful,
+            ..Manner::default()
         },
+        edit: None,
     };
     let Reply::Plan(plan) = client.send(request).await? else {
         return Err(unexpected());
     };
     if args.dry_run {
-        let redrive = planned(&plan);
+        let redrive = Redrive::planned(&plan);
         print::answer(&Answer::new(&redrive, &plan), json, || statement(&plan))?;
         return Ok(exit::OK);
     }
@@ -52,6 +52,7 @@ pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, 
     let Reply::Operation(mut operation) = client
         .send(Request::Start {
             plan_id: plan.plan_id.clone(),
+            reason: None,
             force: args.force,
         })
         .await?
@@ -121,27 +122,6 @@ fn statement(plan: &Plan) -> String {
         format!("  {level}: {}: {}\n{fix}", lint.what, lint.why)
     });
     title + &facts + &lint.collect::<String>()
-}
-
-/// A plan as a redrive that was not started.
-fn planned(plan: &Plan) -> Redrive {
-    Redrive {
-        operation_id: plan.plan_id.clone(),
-        plan_id: plan.plan_id.clone(),
-        state: OperationState::Planned,
-        dead_letter_queue: plan.dead_letter_queue.clone(),
-        target: plan.target.clone(),
-        planned: plan.planned,
-        sent: 0,
-        deleted: 0,
-        failed: 0,
-        skipped: 0,
-        in_doubt: Vec::new(),
-        in_doubt_count: 0,
-        error: None,
-        started_at: None,
-        ended_at: None,
-    }
 }
 
 /// How a redrive stands.
