@@ -210,7 +210,6 @@ async fn no_fault_loses_an_event_on_the_way_to_a_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes more than seven minutes, mostly pauses after refused invocations; to be run by its name"]
 async fn no_fault_loses_an_event_on_the_way_to_a_function() {
     let invoke = |share: f64, times: u32, fault: Value| json!([{"operation": "Invoke", "share": share, "times": times, "fault": fault}]);
     let cases = vec![

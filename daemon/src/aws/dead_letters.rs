@@ -27,8 +27,10 @@ pub const BATCH: usize = 10;
 pub enum Refusal {
     /// No answer, or none that can be understood: it may have been sent.
     Unknown(String),
-    /// Certainly not sent; the same may succeed later, as after throttling.
+    /// Certainly not sent; the same may succeed later.
     NotNow(String),
+    /// Certainly not sent, because there were too many calls: the same may succeed later, and slower.
+    Throttled(String),
     /// Certainly not sent, and nothing to this target will be: it is gone or access is denied.
     Target(String),
     /// Certainly not sent, because of this message itself.
@@ -273,14 +275,8 @@ where
 /// Codes from the error lists of `SendMessageBatch` (SQS API Reference) and `Invoke` (Lambda API Reference).
 fn classify(status: u16, code: &str, why: String) -> Refusal {
     // The function is being changed, or its snapshot is not ready: 409.
-    const LATER: [&str; 6] = [
-        "Throttl",
-        "TooManyRequests",
-        "OverLimit",
-        "Expired",
-        "ResourceConflict",
-        "SnapStartNotReady",
-    ];
+    const LATER: [&str; 3] = ["Expired", "ResourceConflict", "SnapStartNotReady"];
+    const SLOWER: [&str; 3] = ["Throttl", "TooManyRequests", "OverLimit"];
     // Refused credentials say nothing about the message, whatever their status. (SQS and Lambda, "Common Errors".)
     const TARGET: [&str; 13] = [
         "QueueDoesNotExist",
@@ -299,7 +295,8 @@ fn classify(status: u16, code: &str, why: String) -> Refusal {
     ];
     let says = |parts: &[&str]| parts.iter().any(|part| code.contains(part));
     match status {
-        429 => Refusal::NotNow(why),
+        429 => Refusal::Throttled(why),
+        400..=499 if says(&SLOWER) => Refusal::Throttled(why),
         400..=499 if says(&LATER) => Refusal::NotNow(why),
         400..=499 if says(&TARGET) || matches!(status, 401 | 403 | 404) => Refusal::Target(why),
         400..=499 => Refusal::Message(why),
@@ -385,9 +382,9 @@ mod tests {
         assert_eq!(kind(200, ""), Refusal::Unknown(none()));
         assert_eq!(
             kind(429, "TooManyRequestsException"),
-            Refusal::NotNow(none())
+            Refusal::Throttled(none())
         );
-        assert_eq!(kind(403, "RequestThrottled"), Refusal::NotNow(none()));
+        assert_eq!(kind(403, "RequestThrottled"), Refusal::Throttled(none()));
         assert_eq!(kind(403, "ExpiredToken"), Refusal::NotNow(none()));
         assert_eq!(
             kind(409, "ResourceConflictException"),

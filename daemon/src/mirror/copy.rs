@@ -76,7 +76,10 @@ pub async fn import(
         .map(|sent| {
             sent.map_err(|refusal| match refusal {
                 Refusal::Unknown(why) => format!("not known whether it was sent: {why}"),
-                Refusal::NotNow(why) | Refusal::Target(why) | Refusal::Message(why) => why,
+                Refusal::NotNow(why)
+                | Refusal::Throttled(why)
+                | Refusal::Target(why)
+                | Refusal::Message(why) => why,
             })
         })
         .collect())

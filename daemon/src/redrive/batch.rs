@@ -196,12 +196,11 @@ impl Run<'_> {
         // Nothing is deleted before this is on the disk.
         self.write_down(outcomes).await?;
         drop(call);
-        if sent
+        let throttled = sent
             .iter()
-            .any(|sent| matches!(sent, Err(Refusal::NotNow(_))))
-        {
-            lock(&self.pace).throttled(Instant::now());
-        }
+            .filter(|sent| matches!(sent, Err(Refusal::Throttled(_))))
+            .count();
+        lock(&self.pace).answered(throttled, sent.len(), Instant::now());
         let (mut delete, mut hold, mut put_back) = (Vec::new(), Vec::new(), Vec::new());
         let mut target_gone = None;
         for (letter, sent) in letters.iter().zip(sent) {
@@ -220,7 +219,7 @@ impl Run<'_> {
                     self.stick(letter);
                     hold.push(message);
                 }
-                Err(Refusal::NotNow(why) | Refusal::Unknown(why)) => {
+                Err(Refusal::NotNow(why) | Refusal::Throttled(why) | Refusal::Unknown(why)) => {
                     dealt.postponed = true;
                     self.complain(why);
                     put_back.push(message);
@@ -349,7 +348,9 @@ fn step(sent: &Sent) -> Step {
     match sent {
         Ok(new_id) => Step::Sent(new_id.clone()),
         Err(Refusal::Unknown(why)) => Step::Unknown(why.clone()),
-        Err(Refusal::NotNow(why) | Refusal::Target(why)) => Step::Postponed(why.clone()),
+        Err(Refusal::NotNow(why) | Refusal::Throttled(why) | Refusal::Target(why)) => {
+            Step::Postponed(why.clone())
+        }
         Err(Refusal::Message(why)) => Step::Failed(why.clone()),
     }
 }

@@ -7,11 +7,14 @@ use tokio::time::Instant;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// After throttling the earlier speed is reached again in about this many seconds.
+/// After throttling the highest speed there was is reached again in about this many seconds.
 const CLIMB_SECONDS: f64 = 8.0;
 
-/// Events per second when nothing goes any slower.
-const SLOWEST: f64 = 1.0;
+/// Events per second when nothing goes any slower: a call a second, so that the end of throttling is noticed.
+const SLOWEST: f64 = 10.0;
+
+/// One event in so many may be throttled: calls that are refused now and then cost only their repetition.
+const THROTTLED_ONE_IN: f64 = 10.0;
 
 /// The controller. Pure: whoever asks tells the time and waits.
 #[derive(Debug)]
@@ -20,8 +23,8 @@ pub struct Pace {
     cap: Option<f64>,
     /// What is allowed now; no limit until something was throttled, when there is no cap.
     rate: f64,
-    /// By how much `rate` grows in a second.
-    climb: f64,
+    /// The most events that went within a second.
+    peak: f64,
     /// Until when `rate` was brought up to date.
     climbed_at: Instant,
     halved_at: Option<Instant>,
@@ -29,6 +32,8 @@ pub struct Pace {
     next: Instant,
     /// What went in the last second, the oldest first: no second holds more than the cap, however it is placed.
     went: VecDeque<(Instant, f64)>,
+    /// What was answered in the last second, and how much of it was throttled, the oldest first.
+    answers: VecDeque<(Instant, f64, f64)>,
 }
 
 impl Pace {
@@ -37,11 +42,12 @@ impl Pace {
         Self {
             cap,
             rate: cap.unwrap_or(f64::INFINITY),
-            climb: 0.0,
+            peak: 0.0,
             climbed_at: now,
             halved_at: None,
             next: now,
             went: VecDeque::new(),
+            answers: VecDeque::new(),
         }
     }
 
@@ -69,27 +75,45 @@ impl Pace {
         at
     }
 
-    /// Something was throttled: from now on half as fast as it went. Calls under way at that moment say the same once.
-    pub fn throttled(&mut self, now: Instant) {
-        if self
-            .halved_at
-            .is_some_and(|at| now.saturating_duration_since(at) < SECOND)
+    /// Takes in what became of events that went: `throttled` of `all`. With too many throttled in the last second it goes
+    /// half as fast from now on; calls under way at that moment say the same once.
+    pub fn answered(&mut self, throttled: usize, all: usize, now: Instant) {
+        self.answers
+            .push_back((now, as_float(throttled), as_float(all)));
+        while self
+            .answers
+            .front()
+            .is_some_and(|(at, ..)| *at + SECOND <= now)
         {
+            self.answers.pop_front();
+        }
+        let sum =
+            |(throttled, all), (_, some, of): &(Instant, f64, f64)| (throttled + some, all + of);
+        let (refused, answered) = self.answers.iter().fold((0.0, 0.0), sum);
+        self.peak = self.peak.max(answered - refused);
+        let halved = self
+            .halved_at
+            .is_some_and(|at| now.saturating_duration_since(at) < SECOND);
+        if throttled == 0 || halved || refused * THROTTLED_ONE_IN <= answered {
             return;
         }
         self.climb(now);
         self.forget(now);
         let went: f64 = self.went.iter().map(|(_, events)| events).sum();
-        let before = self.rate.min(went).max(SLOWEST);
-        self.rate = (before / 2.0).max(SLOWEST);
-        self.climb = (before / 2.0).max(SLOWEST) / CLIMB_SECONDS;
+        self.rate = (self.rate.min(went) / 2.0).max(self.slowest());
         self.halved_at = Some(now);
     }
 
+    fn slowest(&self) -> f64 {
+        self.cap.map_or(SLOWEST, |cap| cap.min(SLOWEST))
+    }
+
+    /// Grows the rate by a part of what once went well, for each second since the last time.
     fn climb(&mut self, now: Instant) {
         let seconds = now.saturating_duration_since(self.climbed_at).as_secs_f64();
         self.climbed_at = self.climbed_at.max(now);
-        self.rate = (self.rate + self.climb * seconds).min(self.cap.unwrap_or(f64::INFINITY));
+        let a_second = self.peak.max(self.slowest()) / CLIMB_SECONDS;
+        self.rate = (self.rate + a_second * seconds).min(self.cap.unwrap_or(f64::INFINITY));
     }
 
     /// The first moment from `at` on, at which the second before it has room for that many events.
@@ -137,9 +161,7 @@ mod tests {
             let mut turns: Vec<(Instant, usize)> = Vec::new();
             for (events, wait, throttled) in steps {
                 now += Duration::from_millis(wait);
-                if throttled {
-                    pace.throttled(now);
-                }
+                pace.answered(usize::from(throttled), 1, now);
                 let events = events.min(usize::try_from(pace.batch()).unwrap());
                 turns.push((pace.turn(events, now), events));
             }
@@ -173,23 +195,49 @@ mod tests {
         assert_eq!(in_a_second(&mut free, begin), 100_000);
     }
 
-    #[test]
-    fn throttling_halves_once_and_the_speed_comes_back() {
-        let begin = Instant::now();
-        let mut pace = Pace::new(None, begin);
-        // Without a limit: a hundred batches, ten milliseconds apart.
-        let mut now = begin;
+    /// A pace without a cap after a second of a hundred batches, ten milliseconds apart, and the end of that second.
+    fn thousand_a_second() -> (Pace, Instant) {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(None, now);
         for _ in 0..100 {
             assert_eq!(pace.turn(10, now), now);
+            pace.answered(0, 10, now);
             now += Duration::from_millis(10);
         }
+        (pace, now)
+    }
+
+    #[test]
+    fn throttling_halves_once_and_the_speed_comes_back() {
+        let (mut pace, now) = thousand_a_second();
         for _ in 0..16 {
-            pace.throttled(now);
+            pace.answered(10, 10, now);
         }
         let events = in_a_second(&mut pace, now);
-        assert!((480..=600).contains(&events), "{events}");
+        assert!((480..=660).contains(&events), "{events}");
         let events = in_a_second(&mut pace, now + SECOND * 9);
         assert!(events > 1000, "{events}");
+    }
+
+    #[test]
+    fn after_long_throttling_nine_tenths_of_the_speed_are_back_in_ten_seconds() {
+        let (mut pace, begin) = thousand_a_second();
+        let mut now = begin;
+        while now < begin + SECOND * 30 {
+            now = pace.turn(10, now).max(now);
+            pace.answered(5, 10, now);
+        }
+        let slow = in_a_second(&mut pace, now);
+        assert!(slow < 300, "{slow}");
+        let fast = in_a_second(&mut pace, now + SECOND * 10);
+        assert!(fast >= 900, "{fast}");
+    }
+
+    #[test]
+    fn a_few_throttled_calls_slow_nothing_down() {
+        let (mut pace, now) = thousand_a_second();
+        pace.answered(10, 10, now);
+        assert_eq!(in_a_second(&mut pace, now), 100_000);
     }
 
     #[test]

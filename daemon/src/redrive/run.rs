@@ -215,8 +215,10 @@ impl<'a> Run<'a> {
                     if dealt.done > 0 {
                         *lock(&self.new_at) = Instant::now();
                     }
-                    failures = if dealt.postponed { failures + 1 } else { 0 };
-                    if !dealt.postponed && dealt.received > 0 {
+                    // Where some events of a batch went, the others need no wait but the pace.
+                    let failed = dealt.postponed && dealt.done == 0;
+                    failures = if failed { failures + 1 } else { 0 };
+                    if !failed && dealt.received > 0 {
                         *lock(&self.success_at) = Instant::now();
                     }
                 }
