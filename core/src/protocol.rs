@@ -250,6 +250,10 @@ pub const BURST_COUNT_MAX: u64 = 1_000_000;
 /// The answer to a request, one kind for each verb that has one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "value", rename_all = "snake_case")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one exists for each request, and not for long"
+)]
 pub enum Reply {
     /// To [`Request::FailedList`].
     Failed(FailedList),

@@ -157,10 +157,12 @@ async fn fifteen_kills_lose_nothing_on_the_way_to_a_function() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn graceful_stops_double_nothing() {
-    let report = storm(Blow::Stop, Route::Queue, 1, 1_000).await;
-    assert!(report.kills > 0, "{report}");
-    let doubled = report.verdict.duplicates.len();
-    assert_eq!((doubled, report.in_doubt), (0, 0), "{report}");
+    for route in [Route::Queue, Route::Function] {
+        let report = storm(Blow::Stop, route, 1, 1_000).await;
+        assert!(report.kills > 0, "{report}");
+        let doubled = report.verdict.duplicates.len();
+        assert_eq!((doubled, report.in_doubt), (0, 0), "{report}");
+    }
 }
 
 async fn long(route: Route) {
