@@ -36,6 +36,10 @@ pub enum Source {
 
 /// Something that was learnt.
 #[derive(Clone, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one at a time is on its way to the one writer"
+)]
 pub enum Reading {
     /// Which account this is.
     Account(String),
