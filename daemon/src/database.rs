@@ -68,8 +68,13 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens or creates the file, readable by its owner only, and brings it to `schema` (idempotent SQL).
-    pub fn open(path: &Path, durability: Durability, schema: &str) -> Result<Self, DatabaseError> {
+    /// Opens or creates the file, readable by its owner only, and takes those of the `steps` that it has not taken yet.
+    /// A file keeps their number; steps are only ever added at the end.
+    pub fn open(
+        path: &Path,
+        durability: Durability,
+        steps: &[&str],
+    ) -> Result<Self, DatabaseError> {
         // SQLite gives the -wal and -shm files the mode of the database.
         OpenOptions::new()
             .create(true)
@@ -88,7 +93,7 @@ impl Database {
             },
         )?;
         connection.pragma_update(None, "mmap_size", 0)?;
-        connection.execute_batch(schema)?;
+        bring_up_to_date(&connection, steps)?;
         let (jobs, waiting) = mpsc::channel(GROUP_MAX);
         thread::Builder::new()
             .name("sqlite".to_owned())
@@ -142,6 +147,27 @@ impl Database {
         self.jobs.send(job).await.map_err(|_| ended())?;
         outcome.await.map_err(|_| ended())?
     }
+}
+
+/// All steps together or none, so that an older program still finds a file that it knows.
+fn bring_up_to_date(connection: &Connection, steps: &[&str]) -> Result<(), DatabaseError> {
+    let taken: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let missing = steps.get(taken..).ok_or_else(|| {
+        DatabaseError(format!(
+            "a newer version of this program has written it (it is at step {taken}, known are {}); use that version",
+            steps.len()
+        ))
+    })?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.unchecked_transaction()?;
+    for step in missing {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", steps.len())?;
+    transaction.commit()?;
+    Ok(())
 }
 
 /// One failed write of a group must not undo the others.
@@ -238,7 +264,8 @@ mod tests {
     #[tokio::test]
     async fn a_failed_write_fails_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let database = Database::open(&dir.path().join("n.db"), Durability::Full, SCHEMA).unwrap();
+        let database =
+            Database::open(&dir.path().join("n.db"), Durability::Full, &[SCHEMA]).unwrap();
         let writes = [1, 2, 1, 3].map(|value| database.write(insert(value)));
         let outcomes = futures::future::join_all(writes).await;
         assert_eq!(
@@ -251,7 +278,8 @@ mod tests {
     #[tokio::test]
     async fn waiting_writes_share_one_transaction() {
         let dir = tempfile::tempdir().unwrap();
-        let database = Database::open(&dir.path().join("n.db"), Durability::Full, SCHEMA).unwrap();
+        let database =
+            Database::open(&dir.path().join("n.db"), Durability::Full, &[SCHEMA]).unwrap();
         let wal = || {
             std::fs::metadata(dir.path().join("n.db-wal"))
                 .unwrap()
@@ -281,7 +309,8 @@ mod tests {
     #[tokio::test]
     async fn a_lost_transaction_fails_those_in_it_and_no_other() {
         let dir = tempfile::tempdir().unwrap();
-        let database = Database::open(&dir.path().join("n.db"), Durability::Full, SCHEMA).unwrap();
+        let database =
+            Database::open(&dir.path().join("n.db"), Durability::Full, &[SCHEMA]).unwrap();
         // Holds the thread until all the writes wait behind it; `join!` polls in order.
         let (go, gate) = std::sync::mpsc::channel::<()>();
         let held = database.read(move |_| {
@@ -314,7 +343,7 @@ mod tests {
     async fn a_file_has_exactly_one_connection_and_one_reader() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("n.db");
-        let database = Database::open(&path, Durability::Full, SCHEMA).unwrap();
+        let database = Database::open(&path, Durability::Full, &[SCHEMA]).unwrap();
         let again = database.clone();
         database.write(insert(1)).await.unwrap();
         again.write(insert(2)).await.unwrap();
@@ -334,7 +363,7 @@ mod tests {
     async fn a_read_only_file_refuses_writes_and_still_reads() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("n.db");
-        let database = Database::open(&path, Durability::Full, SCHEMA).unwrap();
+        let database = Database::open(&path, Durability::Full, &[SCHEMA]).unwrap();
         database.write(insert(1)).await.unwrap();
         database
             .read(|connection| Ok(connection.pragma_update(None, "query_only", true)?))
@@ -342,5 +371,24 @@ mod tests {
             .unwrap();
         assert!(database.write(insert(2)).await.is_err());
         assert_eq!(count(&database).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_takes_each_step_once_and_one_of_a_newer_version_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n.db");
+        let open = |steps: &[&str]| Database::open(&path, Durability::Full, steps);
+        let old = open(&[SCHEMA]).unwrap();
+        old.write(insert(1)).await.unwrap();
+        drop(old);
+        let add = "ALTER TABLE n ADD COLUMN name TEXT";
+        // A step that fails leaves nothing of those before it.
+        assert!(open(&[SCHEMA, add, "nonsense"]).is_err());
+        for _ in 0..2 {
+            let new = open(&[SCHEMA, add]).unwrap();
+            assert_eq!(count(&new).await, 1);
+        }
+        let refused = open(&[SCHEMA]).err().unwrap();
+        assert!(refused.to_string().contains("newer version"), "{refused}");
     }
 }

@@ -5,6 +5,8 @@
 //! queue before *sent* is on the disk, and an event that is *sent* or *deleted* is never sent again.
 
 mod account;
+mod returned;
+mod schema;
 mod standing;
 mod step;
 #[cfg(test)]
@@ -13,50 +15,18 @@ mod tests;
 use std::path::Path;
 
 use jiff::Timestamp;
+use patterns_core::failed::OriginKind;
 use patterns_core::operation::{OperationState, Plan};
 use patterns_core::problem::{Problem, ProblemKind};
 use rusqlite::{OptionalExtension, params};
 
+use crate::aws::Aws;
 use crate::database::{Database, DatabaseError, Durability};
+use returned::verify;
 
+pub use returned::{Met, Unjudged};
 pub use standing::{Standing, Wish};
 pub use step::{Arrival, Outcome, Step, Verdict};
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS worlds (
-    id INTEGER PRIMARY KEY,
-    account TEXT NOT NULL, region TEXT NOT NULL, endpoint TEXT NOT NULL, instance TEXT NOT NULL,
-    UNIQUE (account, region, endpoint, instance)
-);
-CREATE TABLE IF NOT EXISTS operations (
-    id TEXT PRIMARY KEY,
-    world INTEGER NOT NULL REFERENCES worlds (id),
-    plan_id TEXT NOT NULL UNIQUE,
-    queue_arn TEXT NOT NULL,
-    plan TEXT NOT NULL,           -- JSON
-    state TEXT NOT NULL,          -- running, paused, cancelling, completed, cancelled or failed
-    error TEXT,
-    requested_by INTEGER,         -- user id of the client
-    started_at INTEGER NOT NULL,  -- milliseconds
-    ended_at INTEGER
-);
-CREATE TABLE IF NOT EXISTS events (
-    operation TEXT NOT NULL REFERENCES operations (id),
-    message_id TEXT NOT NULL,
-    queue_arn TEXT NOT NULL,
-    state TEXT NOT NULL,
-    in_doubt INTEGER NOT NULL DEFAULT 0,
-    unknowns INTEGER NOT NULL DEFAULT 0,  -- sends without an answer
-    receipt_handle TEXT,
-    new_id TEXT,                  -- message id in the source queue, or request id of the invocation
-    reason TEXT,
-    intent_at INTEGER, sent_at INTEGER, ended_at INTEGER,  -- milliseconds
-    PRIMARY KEY (operation, message_id)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS events_by_message ON events (queue_arn, message_id);
-CREATE INDEX IF NOT EXISTS events_by_new_id ON events (operation, new_id) WHERE new_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS events_in_doubt ON events (operation) WHERE in_doubt = 1;
-";
 
 /// Where operations take place. Two runs of a local stack have the same account and region and are still two worlds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +39,20 @@ pub struct World {
     pub endpoint: String,
     /// From the configuration; empty when it names none.
     pub instance: String,
+}
+
+impl World {
+    /// The world of a queue of ours.
+    pub fn of(aws: &Aws, queue_arn: &str, instance: &str) -> Self {
+        // arn:aws:sqs:<region>:<account>:<name>
+        let account = queue_arn.split(':').nth(4).unwrap_or_default();
+        Self {
+            account: account.to_owned(),
+            region: aws.region.clone(),
+            endpoint: aws.endpoint_url.clone().unwrap_or_default(),
+            instance: instance.to_owned(),
+        }
+    }
 }
 
 /// An operation to carry out or to continue.
@@ -89,7 +73,8 @@ pub struct Ledger {
 impl Ledger {
     /// Opens `ledger.db` in `state_dir`.
     pub fn open(state_dir: &Path) -> Result<Self, DatabaseError> {
-        let database = Database::open(&state_dir.join("ledger.db"), Durability::Full, SCHEMA)?;
+        let path = state_dir.join("ledger.db");
+        let database = Database::open(&path, Durability::Full, &schema::STEPS)?;
         Ok(Self { database })
     }
 
@@ -130,8 +115,8 @@ impl Ledger {
         self.database
             .write(move |connection| {
                 connection.execute(
-                    "INSERT INTO operations (id, world, plan_id, queue_arn, plan, state, requested_by, started_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, 'running', ?6, ?7)",
+                    "INSERT INTO operations (id, world, plan_id, queue_arn, plan, state, requested_by, started_at, sends_to)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 'running', ?6, ?7, ?8)",
                     params![
                         task.operation_id,
                         world,
@@ -140,8 +125,13 @@ impl Ledger {
                         serde_json::to_string(&task.plan)?,
                         requested_by,
                         Timestamp::now().as_millisecond(),
+                        match task.plan.target.kind {
+                            OriginKind::Queue => Some(&task.plan.target.name),
+                            OriginKind::Function => None,
+                        },
                     ],
                 )?;
+                verify(connection, &task)?;
                 let mut insert = connection.prepare_cached(
                     "INSERT INTO events (operation, message_id, queue_arn, state) VALUES (?1, ?2, ?3, 'planned')",
                 )?;

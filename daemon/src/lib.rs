@@ -156,6 +156,8 @@ async fn work(
     let claims = Claims::default();
     let keeper = Keeper {
         aws: aws.clone(),
+        ledger: ledger.clone(),
+        instance: instance.clone(),
         claims: claims.clone(),
         state: state.clone(),
         stop: stop.clone(),
@@ -189,6 +191,10 @@ async fn work(
         tracing::warn!(%error, "unfinished redrives could not be read");
     }
     watch.start(&config.watch, stop, tracker);
+    if !config.read_only {
+        let judge = engine.clone();
+        tracker.spawn(async move { judge.judge_ended().await });
+    }
     let (past, stopped, read_only) = (engine.clone(), stop.clone(), config.read_only);
     tracker.spawn(async move {
         let take_up = async {

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use patterns_core::operation::Operation;
 use patterns_core::problem::{Problem, ProblemKind};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -22,11 +23,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::aws::Aws;
-use crate::claim::Claims;
+use crate::claim::{Claim, Claims};
 use crate::database::DatabaseError;
+use crate::ledger::Ledger;
 use crate::state::{Reading, Source, State};
 use crate::topology::{Depth, QueueFacts, Topology};
-use scan::{Scanned, scan};
+use scan::{Looker, Scanned, scan};
 use store::Store;
 
 pub use list::{asked, condition, event, groups, known, list, logs_since};
@@ -91,6 +93,7 @@ impl Memory {
 pub struct Mirror {
     /// The table.
     pub store: Store,
+    looker: Looker,
     notices: mpsc::Sender<Notice>,
 }
 
@@ -98,6 +101,10 @@ pub struct Mirror {
 pub struct Keeper {
     /// Receives and releases.
     pub aws: Aws,
+    /// Recognises what was redriven.
+    pub ledger: Ledger,
+    /// From the configuration: tells two worlds apart that look the same.
+    pub instance: String,
     /// Who may receive.
     pub claims: Claims,
     /// Is told how much is mirrored.
@@ -112,7 +119,18 @@ impl Mirror {
     /// Starts the keeper.
     pub fn start(store: Store, keeper: Keeper) -> Self {
         let (notices, inbox) = mpsc::channel(256);
-        let mirror = Self { store, notices };
+        let looker = Looker {
+            aws: keeper.aws.clone(),
+            store: store.clone(),
+            ledger: keeper.ledger.clone(),
+            instance: keeper.instance.clone(),
+            stop: keeper.stop.clone(),
+        };
+        let mirror = Self {
+            store,
+            looker,
+            notices,
+        };
         let tracker = keeper.tracker.clone();
         tracker.spawn(keep(mirror.clone(), keeper, inbox));
         mirror
@@ -132,6 +150,11 @@ impl Mirror {
     /// Looks again at that queue, or all, at its next reading.
     pub async fn again(&self, queue: Option<&str>) {
         self.notify(Notice::Again(queue.map(str::to_owned))).await;
+    }
+
+    /// Looks at everything in a queue now. `claim` gives the right to.
+    pub async fn look(&self, queue: &QueueFacts, claim: &Claim) -> Result<Scanned, Problem> {
+        scan(&self.looker, queue, claim).await
     }
 
     async fn notify(&self, notice: Notice) {
@@ -180,9 +203,9 @@ async fn keep(mirror: Mirror, keeper: Keeper, mut inbox: mpsc::Receiver<Notice>)
                 };
                 memory.scanning = Some(Instant::now());
                 memory.again = false;
-                let (mirror, aws, stop) = (mirror.clone(), keeper.aws.clone(), keeper.stop.clone());
+                let mirror = mirror.clone();
                 keeper.tracker.spawn(async move {
-                    let scanned = scan(&aws, &mirror.store, &queue, &claim, &stop).await;
+                    let scanned = mirror.look(&queue, &claim).await;
                     drop((guard, slot));
                     mirror
                         .notify(Notice::Scanned(queue.name.clone(), total, scanned))
@@ -204,6 +227,9 @@ async fn keep(mirror: Mirror, keeper: Keeper, mut inbox: mpsc::Receiver<Notice>)
                             .report(Reading::Mirrored { queue, count })
                             .await;
                         keeper.state.report(Reading::Problem(source, None)).await;
+                        for id in scanned.returned {
+                            show(&keeper, &id).await;
+                        }
                     }
                     Err(problem) => {
                         keeper
@@ -214,6 +240,16 @@ async fn keep(mirror: Mirror, keeper: Keeper, mut inbox: mpsc::Receiver<Notice>)
                 }
             }
         }
+    }
+}
+
+/// Shows how an operation stands, unless somebody works on it, who shows it anyway.
+async fn show(keeper: &Keeper, operation_id: &str) {
+    if let Ok(Some(redrive)) = keeper.ledger.redrive(operation_id).await
+        && redrive.state.ended()
+    {
+        let operation = Operation::Redrive(redrive);
+        keeper.state.report(Reading::Operation(operation)).await;
     }
 }
 

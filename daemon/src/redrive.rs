@@ -14,6 +14,7 @@ mod run;
 mod steer;
 #[cfg(test)]
 pub mod tests;
+mod verify;
 
 use std::collections::HashMap;
 use std::sync::Arc;

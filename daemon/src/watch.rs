@@ -252,6 +252,7 @@ mod tests {
 
     use super::*;
     use crate::aws::canned;
+    use crate::ledger::Ledger;
     use crate::mirror::Keeper;
     use crate::mirror::store::Store;
     use crate::topology::tests::{queue, topology};
@@ -274,6 +275,8 @@ mod tests {
         let state = State::start(crate::state::beginning("eu-west-1"));
         let keeper = Keeper {
             aws: aws.clone(),
+            ledger: Ledger::open(dir.path()).unwrap(),
+            instance: String::new(),
             claims: Claims::default(),
             state: state.clone(),
             stop: CancellationToken::new(),

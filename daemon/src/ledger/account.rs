@@ -7,9 +7,13 @@ use patterns_core::failed::HistoryEntry;
 use patterns_core::operation::{IN_DOUBT_SHOWN, OperationState, Plan, Redrive};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::returned::{fate, judged};
 use super::{Ledger, Standing};
 use crate::database::DatabaseError;
 use crate::letter::event_id;
+
+/// Why nothing is known about an operation that was not planned to be verified.
+const NEVER_JUDGED: &str = "its plan says nothing about how long an event may take to come back";
 
 /// Messages of an operation that a run left in the middle: (message id, receipt handle).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -152,10 +156,17 @@ fn read_doubts(connection: &Connection, id: &str) -> Result<(Vec<String>, u64), 
 }
 
 fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, DatabaseError> {
-    type Found = (String, String, Option<String>, i64, Option<i64>);
+    type Found = (
+        String,
+        String,
+        Option<String>,
+        i64,
+        Option<i64>,
+        Option<u32>,
+    );
     let found: Option<Found> = connection
         .prepare_cached(
-            "SELECT plan, state, error, started_at, ended_at FROM operations WHERE id = ?1",
+            "SELECT plan, state, error, started_at, ended_at, requested_by FROM operations WHERE id = ?1",
         )?
         .query_row([id], |row| {
             Ok((
@@ -164,22 +175,29 @@ fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, Da
                 row.get(2)?,
                 row.get(3)?,
                 row.get(4)?,
+                row.get(5)?,
             ))
         })
         .optional()?;
-    let Some((plan, state, error, started_at, ended_at)) = found else {
+    let Some((plan, state, error, started_at, ended_at, requested_by)) = found else {
         return Ok(None);
     };
     let plan: Plan = serde_json::from_str(&plan)?;
     let state = Standing::of(&state).state();
-    let mut select = connection
-        .prepare_cached("SELECT state, count(*) FROM events WHERE operation = ?1 GROUP BY state")?;
+    let judged = judged(connection, id)?;
+    // Nothing was sent before the beginning of time.
+    let sent_until = judged.unwrap_or(i64::MIN);
+    let mut select = connection.prepare_cached(
+        "SELECT state, count(*), coalesce(sum(sent_at <= ?2), 0) FROM events WHERE operation = ?1 GROUP BY state",
+    )?;
     let counts = select
-        .query_map([id], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        .query_map(params![id, sent_until], |row| {
+            Ok((row.get::<_, String>(0)?, (row.get(1)?, row.get(2)?)))
         })?
-        .collect::<Result<BTreeMap<_, _>, _>>()?;
-    let count = |state: &str| counts.get(state).map_or(0, |count| count.unsigned_abs());
+        .collect::<Result<BTreeMap<_, (i64, i64)>, _>>()?;
+    let count = |state: &str| counts.get(state).map_or(0, |(all, _)| all.unsigned_abs());
+    let due = counts.values().map(|(_, due)| due.unsigned_abs()).sum();
+    let fate = fate(connection, id, sent_until)?;
     let deleted = count("deleted");
     let sent = count("sent") + deleted;
     let failed = count("failed");
@@ -199,6 +217,16 @@ fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, Da
         deleted,
         failed,
         skipped,
+        settled: fate.settled_of(due),
+        returned: fate.returned,
+        returned_alike: fate.alike,
+        taken_back: fate.taken,
+        unverified: plan
+            .verification
+            .unverified
+            .clone()
+            .or_else(|| judged.is_none().then(|| NEVER_JUDGED.to_owned())),
+        requested_by,
         in_doubt,
         in_doubt_count,
         error,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Ledger;
+use super::returned::{Met, sent_as, write_return};
 use crate::database::DatabaseError;
 
 /// After this many sends without an answer an event is left alone: each may have made a duplicate.
@@ -18,8 +19,10 @@ pub struct Arrival {
     pub message_id: String,
     /// Its newest receipt handle.
     pub receipt_handle: String,
-    /// The id that a send of it got, if it was sent before: its own in its source queue, or its invocation's request id.
-    pub sent_as: Option<String>,
+    /// Request id of the invocation that failed, when it names one.
+    pub request_id: Option<String>,
+    /// What it has in common with others that failed alike.
+    pub signature: String,
     /// Why it must not be sent, if so.
     pub refused: Option<Step>,
     /// How long after its intent it may be sent again, when it is not known whether it was sent; without limit when
@@ -86,9 +89,17 @@ impl Ledger {
         self.database
             .write(move |connection| {
                 record(connection, &operation, &outcomes)?;
+                let world = connection
+                    .prepare_cached("SELECT world FROM operations WHERE id = ?1")?
+                    .query_row([&operation], |row| row.get(0))?;
+                let now = Now {
+                    operation: &operation,
+                    world,
+                    queue_arn: &queue_arn,
+                };
                 arrivals
                     .iter()
-                    .map(|arrival| judge(connection, &operation, &queue_arn, everything, arrival))
+                    .map(|arrival| judge(connection, now, everything, arrival))
                     .collect()
             })
             .await
@@ -107,10 +118,21 @@ impl Ledger {
     }
 }
 
+/// Who received messages, and where.
+#[derive(Clone, Copy)]
+struct Now<'a> {
+    operation: &'a str,
+    world: i64,
+    queue_arn: &'a str,
+}
+
 fn judge(
     connection: &Connection,
-    operation: &str,
-    queue_arn: &str,
+    Now {
+        operation,
+        world,
+        queue_arn,
+    }: Now<'_>,
     everything: bool,
     arrival: &Arrival,
 ) -> Result<Verdict, DatabaseError> {
@@ -119,18 +141,23 @@ fn judge(
         .prepare_cached(
             "SELECT 1 FROM events JOIN operations ON operations.id = operation
              WHERE events.queue_arn = ?1 AND message_id = ?2 AND events.state IN ('sent', 'deleted')
-             AND world = (SELECT world FROM operations WHERE id = ?3) LIMIT 1",
+             AND world = ?3 LIMIT 1",
         )?
-        .exists(params![queue_arn, arrival.message_id, operation])?;
+        .exists(params![queue_arn, arrival.message_id, world])?;
     if sent {
         return Ok(Verdict::Delete);
     }
-    // What this operation sent and what failed again arrives as another message, under the id that the send got.
-    let returned = connection
-        .prepare_cached("SELECT 1 FROM events WHERE operation = ?1 AND new_id = ?2 LIMIT 1")?
-        .exists(params![operation, arrival.sent_as])?;
-    if returned {
-        return Ok(Verdict::Hold);
+    // What was sent and failed again arrives as another message, under the id that the send got.
+    let met = Met {
+        message_id: arrival.message_id.clone(),
+        request_id: arrival.request_id.clone(),
+        signature: arrival.signature.clone(),
+    };
+    if let Some(sent) = sent_as(connection, world, queue_arn, &met)? {
+        write_return(connection, &sent, queue_arn, &met)?;
+        if sent.operation == operation {
+            return Ok(Verdict::Hold);
+        }
     }
     let row: Option<(String, u32, Option<i64>)> = connection
         .prepare_cached(
@@ -161,10 +188,10 @@ fn judge(
     // An intent that is met again may have been sent by a run that ended before it could say so.
     connection
         .prepare_cached(
-            "INSERT INTO events (operation, message_id, queue_arn, state, receipt_handle, intent_at)
-             VALUES (?1, ?2, ?3, 'intent', ?4, ?5)
+            "INSERT INTO events (operation, message_id, queue_arn, state, receipt_handle, intent_at, signature)
+             VALUES (?1, ?2, ?3, 'intent', ?4, ?5, ?7)
              ON CONFLICT DO UPDATE SET in_doubt = max(in_doubt, ?6 AND state = 'intent'), state = 'intent',
-             receipt_handle = excluded.receipt_handle, intent_at = excluded.intent_at",
+             receipt_handle = excluded.receipt_handle, intent_at = excluded.intent_at, signature = excluded.signature",
         )?
         .execute(params![
             operation,
@@ -172,7 +199,8 @@ fn judge(
             queue_arn,
             arrival.receipt_handle,
             now,
-            arrival.repeat_within.is_none()
+            arrival.repeat_within.is_none(),
+            arrival.signature
         ])?;
     let refused = arrival.refused.clone().or_else(|| {
         (unknowns >= UNKNOWNS_MAX).then(|| {

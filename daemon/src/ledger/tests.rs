@@ -1,3 +1,5 @@
+mod returned;
+
 use std::path::Path;
 
 use super::*;
@@ -40,7 +42,8 @@ fn arrival(message_id: &str) -> Arrival {
     Arrival {
         message_id: message_id.to_owned(),
         receipt_handle: format!("handle-{message_id}"),
-        sent_as: Some(message_id.to_owned()),
+        request_id: None,
+        signature: "Boom".to_owned(),
         refused: None,
         repeat_within: None,
     }
@@ -107,7 +110,7 @@ async fn what_came_back_is_not_taken_again() {
     assert_eq!(intend(&ledger, "one", true, "new").await, Verdict::Hold);
     // The record of a failed invocation is a message of its own, which names the request.
     let record = Arrival {
-        sent_as: Some("new".to_owned()),
+        request_id: Some("new".to_owned()),
         ..arrival("record")
     };
     let verdicts = ledger

@@ -15,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use super::decode::{Decoded, decode, root};
 use super::search::Condition;
 use crate::database::{Database, DatabaseError, Durability};
+use crate::ledger::Met;
 use crate::letter::{Letter, event_id};
 use crate::lint::Load;
 use crate::origin::Evidence;
@@ -103,7 +104,8 @@ impl Store {
     /// Opens `history.db` in `state_dir`. What was mirrored from another `world` is forgotten: the same names mean other
     /// queues there.
     pub async fn open(state_dir: &Path, world: String) -> Result<Self, DatabaseError> {
-        let database = Database::open(&state_dir.join("history.db"), Durability::Normal, SCHEMA)?;
+        let path = state_dir.join("history.db");
+        let database = Database::open(&path, Durability::Normal, &[SCHEMA])?;
         database
             .write(move |connection| {
                 let known: Option<String> = connection
@@ -119,13 +121,13 @@ impl Store {
         Ok(Self { database })
     }
 
-    /// Writes down what scan number `scan` just met.
+    /// Writes down what scan number `scan` just met; answers with what tells whether it was sent before.
     pub async fn met(
         &self,
         queue_arn: &str,
         scan: i64,
         letters: Vec<Letter>,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<Vec<Met>, DatabaseError> {
         let queue_arn = queue_arn.to_owned();
         let seen_at = Timestamp::now().as_millisecond();
         self.database
@@ -135,6 +137,7 @@ impl Store {
                      (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
                      ON CONFLICT DO UPDATE SET scan = excluded.scan, looks = looks + 1, receives = excluded.receives",
                 )?;
+                let mut met = Vec::with_capacity(letters.len());
                 for letter in letters {
                     let decoded = decode(&letter);
                     let receives: i64 = letter
@@ -161,8 +164,13 @@ impl Store {
                         root(&letter),
                         letter.body,
                     ])?;
+                    met.push(Met {
+                        message_id: letter.message_id,
+                        request_id: decoded.request_id,
+                        signature: decoded.signature,
+                    });
                 }
-                Ok(())
+                Ok(met)
             })
             .await
     }

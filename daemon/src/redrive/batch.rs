@@ -318,11 +318,8 @@ fn arrival(letter: &Letter, plan: &Plan) -> Arrival {
         receipt_handle: letter.receipt_handle.clone(),
         refused: refused(letter, &decoded, plan),
         repeat_within: None,
-        // A redrive policy keeps the id of the message that it moves.
-        sent_as: match plan.target.kind {
-            OriginKind::Queue => Some(letter.message_id.clone()),
-            OriginKind::Function => decoded.request_id,
-        },
+        request_id: decoded.request_id,
+        signature: decoded.signature,
     }
 }
 
@@ -429,7 +426,9 @@ mod tests {
             Some(Step::Failed(_))
         ));
         // A returned event is known by the id that its send got.
-        assert_eq!(arrival(&record, &function).sent_as.as_deref(), Some("r-1"));
-        assert_eq!(arrival(&moved, &orders).sent_as.as_deref(), Some("m"));
+        assert_eq!(
+            arrival(&record, &function).request_id.as_deref(),
+            Some("r-1")
+        );
     }
 }

@@ -1,0 +1,70 @@
+//! The tables of the ledger, as the steps that a file takes to get them.
+
+/// Only ever to be added to.
+pub const STEPS: [&str; 2] = [FIRST, RETURNS];
+
+/// As it was before files counted their steps, so it must change nothing in a file that has it.
+const FIRST: &str = "
+CREATE TABLE IF NOT EXISTS worlds (
+    id INTEGER PRIMARY KEY,
+    account TEXT NOT NULL, region TEXT NOT NULL, endpoint TEXT NOT NULL, instance TEXT NOT NULL,
+    UNIQUE (account, region, endpoint, instance)
+);
+CREATE TABLE IF NOT EXISTS operations (
+    id TEXT PRIMARY KEY,
+    world INTEGER NOT NULL REFERENCES worlds (id),
+    plan_id TEXT NOT NULL UNIQUE,
+    queue_arn TEXT NOT NULL,
+    plan TEXT NOT NULL,           -- JSON
+    state TEXT NOT NULL,          -- running, paused, cancelling, completed, cancelled or failed
+    error TEXT,
+    requested_by INTEGER,         -- user id of the client
+    started_at INTEGER NOT NULL,  -- milliseconds
+    ended_at INTEGER
+);
+CREATE TABLE IF NOT EXISTS events (
+    operation TEXT NOT NULL REFERENCES operations (id),
+    message_id TEXT NOT NULL,
+    queue_arn TEXT NOT NULL,
+    state TEXT NOT NULL,
+    in_doubt INTEGER NOT NULL DEFAULT 0,
+    unknowns INTEGER NOT NULL DEFAULT 0,  -- sends without an answer
+    receipt_handle TEXT,
+    new_id TEXT,                  -- message id in the source queue, or request id of the invocation
+    reason TEXT,
+    intent_at INTEGER, sent_at INTEGER, ended_at INTEGER,  -- milliseconds
+    PRIMARY KEY (operation, message_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS events_by_message ON events (queue_arn, message_id);
+CREATE INDEX IF NOT EXISTS events_by_new_id ON events (operation, new_id) WHERE new_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS events_in_doubt ON events (operation) WHERE in_doubt = 1;
+";
+
+/// What came back, and how far it is known what settled.
+const RETURNS: &str = "
+ALTER TABLE operations ADD COLUMN sends_to TEXT;  -- name of the queue; none of a function
+UPDATE operations SET sends_to = plan ->> '$.target.name' WHERE plan ->> '$.target.kind' = 'queue';
+ALTER TABLE events ADD COLUMN signature TEXT;     -- of the failure before it was taken
+DROP INDEX events_by_new_id;
+CREATE INDEX events_by_new_id ON events (new_id) WHERE new_id IS NOT NULL;
+CREATE TABLE returns (
+    operation TEXT NOT NULL,
+    message_id TEXT NOT NULL,   -- in the dead-letter queue that it was taken from
+    back_as TEXT NOT NULL,      -- message id
+    back_in TEXT NOT NULL,      -- ARN of the queue
+    taken INTEGER NOT NULL,     -- whether someone took it back before it was processed
+    signature TEXT,             -- of the new failure
+    alike INTEGER NOT NULL,     -- whether it failed as before
+    at INTEGER NOT NULL,        -- milliseconds, when it was met
+    PRIMARY KEY (operation, message_id),
+    FOREIGN KEY (operation, message_id) REFERENCES events (operation, message_id)
+) WITHOUT ROWID;
+CREATE INDEX returns_by_message ON returns (back_in, back_as);
+CREATE TABLE verifications (
+    operation TEXT PRIMARY KEY REFERENCES operations (id),
+    window_ms INTEGER NOT NULL,
+    judged_until INTEGER NOT NULL,  -- what was sent a window before this and is not in returns is settled
+    open INTEGER NOT NULL           -- whether there may be more to learn
+) WITHOUT ROWID;
+CREATE INDEX verifications_open ON verifications (operation) WHERE open = 1;
+";
