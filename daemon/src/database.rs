@@ -61,6 +61,12 @@ enum Job {
 /// At most this many writes share a transaction, so that the first of them does not wait for long.
 const GROUP_MAX: usize = 256;
 
+/// Pages kept in memory. Ids are random, so the indexes are read and written all over.
+const CACHE_KIB: i32 = 16 * 1024;
+
+/// Pages of 4 KiB in the write-ahead log before they are copied into the file: a page that changes often is copied once.
+const WAL_PAGES: i32 = 4096;
+
 /// Handle on the thread that owns the connection. The thread ends with the last handle.
 #[derive(Clone)]
 pub struct Database {
@@ -93,6 +99,8 @@ impl Database {
             },
         )?;
         connection.pragma_update(None, "mmap_size", 0)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
         bring_up_to_date(&connection, steps)?;
         let (jobs, waiting) = mpsc::channel(GROUP_MAX);
         thread::Builder::new()
