@@ -1,20 +1,23 @@
 //! From a request to its reply: checks first, then the one part that does it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use patterns_core::failed::{FailedDetail, Filter, LogLine};
-use patterns_core::operation::{Manner, Operation, Plan, Selection, Verification};
+use patterns_core::operation::{Edit, Manner, Operation, Outlook, Plan, Selection, Verification};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{FAILED_LIMIT, Reply, Request};
 
 use crate::aws::Aws;
 use crate::burst::Bursts;
+use crate::edit::trial::trial;
+use crate::edit::{Editor, original};
 use crate::ledger::{self, Wish};
-use crate::lint;
 use crate::lint::gather::{Subject, gather};
+use crate::lint::{self, Facts};
 use crate::mirror::{self, Mirror, copy, decode, known, search, store::Mirrored};
 use crate::origin::Evidence;
 use crate::pattern::Patterns;
@@ -105,10 +108,11 @@ impl Commands {
                 selection,
                 to,
                 manner,
-                edit: _,
+                edit,
             } => {
+                let to = to.as_deref();
                 // What it asks AWS makes a large future.
-                let plan = self.plan(&dead_letter_queue, selection, to.as_deref(), manner);
+                let plan = self.plan(&dead_letter_queue, selection, to, manner, edit);
                 let plan = Box::pin(plan).await?;
                 Ok(Reply::Plan(Box::new(plan)))
             }
@@ -197,12 +201,14 @@ impl Commands {
                 "list the events with `patterns-tui failed list`",
             ));
         }
-        let mut found = self
-            .mirror
-            .store
-            .find(&id.to_ascii_lowercase())
-            .await
-            .map_err(mirror::disk)?;
+        let (store, prefix) = (&self.mirror.store, id.to_ascii_lowercase());
+        let mut found = store.find(&prefix).await.map_err(mirror::disk)?;
+        let kept = store.originals(&prefix).await.map_err(mirror::disk)?;
+        for original in &kept {
+            if found.iter().all(|(row, _)| row.id != original.row.id) {
+                found.push((original.row.clone(), original.letter.clone()));
+            }
+        }
         if found.len() > 1 {
             return Err(Problem::new(
                 ProblemKind::Usage,
@@ -221,16 +227,16 @@ impl Commands {
         })?;
         let event = mirror::event(&row, &self.state.topology());
         let logs = self.logs(&event, &row).await;
-        let history = self
-            .engine
-            .ledger
-            .history(&row.queue_arn, &row.message_id)
-            .await
-            .map_err(ledger::disk)?;
+        let ledger = &self.engine.ledger;
+        let history = ledger.history(&row.queue_arn, &row.message_id).await;
+        let mut history = history.map_err(ledger::disk)?;
+        if let Some(edited) = kept.iter().find(|kept| kept.row.id == row.id) {
+            original::tell(&mut history, edited);
+        }
         Ok(FailedDetail {
             event,
             payload: decode::payload(&letter),
-            original: None,
+            original: original::before(store, ledger, &row).await?,
             attributes: decode::attributes(&letter),
             logs,
             history,
@@ -274,6 +280,7 @@ impl Commands {
         selection: Selection,
         to: Option<&str>,
         manner: Manner,
+        edit: Option<Edit>,
     ) -> Result<Plan, Problem> {
         plan::check(&manner)?;
         let topology = self.state.topology();
@@ -287,6 +294,7 @@ impl Commands {
         if planned == 0 {
             return Err(plan::nothing(&queue.name, &selection));
         }
+        plan::editable(edit.as_ref(), &selection, planned)?;
         let (target, elsewhere) = plan::route(queue, &evidence, to, &topology)?;
         let account_id = self.state.snapshot().account_id.clone();
         if account_id.is_empty() {
@@ -312,7 +320,7 @@ impl Commands {
             elsewhere,
             manner,
             selection,
-            edit: None,
+            edit,
             edits: Vec::new(),
             takes_back: None,
             planned,
@@ -321,12 +329,37 @@ impl Commands {
             account_id,
             region: self.aws.region.clone(),
             expires_at: plan::expires_at(Timestamp::now()),
-            outlook: lint::outlook(&facts),
+            outlook: Outlook::default(),
         };
+        let plan = self.with_outlook(plan, facts, queue, &message_ids).await?;
         self.plans.keep(Frozen {
             plan: plan.clone(),
             message_ids,
         });
+        Ok(plan)
+    }
+
+    /// The plan with what to expect of it and what its edit makes of the first events.
+    async fn with_outlook(
+        &self,
+        mut plan: Plan,
+        mut facts: Facts,
+        queue: &QueueFacts,
+        message_ids: &[String],
+    ) -> Result<Plan, Problem> {
+        let editor = Editor::of(&plan, &self.state.topology()).map_err(plan::no_edit)?;
+        let Some(editor) = editor else {
+            plan.outlook = lint::outlook(&facts);
+            return Ok(plan);
+        };
+        let trial = trial(&self.mirror.store, &editor, &queue.arn, message_ids).await;
+        let trial = trial.map_err(mirror::disk)?;
+        // The trial knows how large they become.
+        facts.load.too_large = 0;
+        plan.outlook = lint::outlook(&facts);
+        plan.outlook.lint.extend(trial.lint(plan.planned));
+        plan.outlook.lint.sort_by_key(|lint| Reverse(lint.level));
+        plan.edits = trial.edits;
         Ok(plan)
     }
 

@@ -5,6 +5,7 @@
 //! queue before *sent* is on the disk, and an event that is *sent* or *deleted* is never sent again.
 
 mod account;
+mod outcome;
 mod returned;
 mod schema;
 mod standing;

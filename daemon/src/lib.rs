@@ -25,6 +25,7 @@ mod cli;
 mod command;
 mod database;
 mod delivery;
+mod edit;
 mod ledger;
 mod letter;
 mod lint;

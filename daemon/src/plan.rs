@@ -5,9 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::{Level, Manner, Plan, RATE_MAX, Selection};
+use patterns_core::operation::{Edit, Level, Manner, Plan, RATE_MAX, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 
+use crate::edit::Change;
 use crate::origin::{Evidence, Resolved, admits, resolve};
 use crate::topology::{QueueFacts, Topology};
 
@@ -17,8 +18,11 @@ const VALID: SignedDuration = SignedDuration::from_mins(10);
 /// Plans remembered at most; the oldest goes first.
 const PLANS_MAX: usize = 100;
 
-/// Message ids in all remembered plans, about 60 bytes each; the oldest plan goes first, and the newest stays.
-const IDS_MAX: usize = 200_000;
+/// Bytes of message ids and edits in all remembered plans; the oldest plan goes first, and the newest stays.
+const BYTES_MAX: usize = 16 << 20;
+
+/// A message id is 36 characters in a `String`.
+const ID_BYTES: usize = 60;
 
 /// A plan with the message ids it means; none when it means everything.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +33,17 @@ pub struct Frozen {
     pub message_ids: Vec<String>,
 }
 
+impl Frozen {
+    fn bytes(&self) -> usize {
+        let edit = match &self.plan.edit {
+            None => 0,
+            Some(Edit::Payload(payload)) => payload.len(),
+            Some(Edit::Patch(patch)) => patch.to_string().len(),
+        };
+        self.message_ids.len() * ID_BYTES + edit
+    }
+}
+
 /// The plans that can still be started.
 #[derive(Default)]
 pub struct Plans {
@@ -36,18 +51,17 @@ pub struct Plans {
 }
 
 impl Plans {
-    /// Remembers a plan.
-    pub fn keep(&self, frozen: Frozen) {
+    /// Remembers a plan, but not what its edit makes of events: that was shown, and the ledger keeps no text of messages.
+    pub fn keep(&self, mut frozen: Frozen) {
+        frozen.plan.edits = Vec::new();
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if plans.len() >= PLANS_MAX {
             plans.pop_front();
         }
         plans.push_back(frozen);
-        let mut ids: usize = plans.iter().map(|frozen| frozen.message_ids.len()).sum();
-        while ids > IDS_MAX && plans.len() > 1 {
-            ids -= plans
-                .pop_front()
-                .map_or(0, |oldest| oldest.message_ids.len());
+        let mut bytes: usize = plans.iter().map(Frozen::bytes).sum();
+        while bytes > BYTES_MAX && plans.len() > 1 {
+            bytes -= plans.pop_front().as_ref().map_or(0, Frozen::bytes);
         }
     }
 
@@ -107,6 +121,29 @@ pub fn selectable(queue: &QueueFacts, selection: &Selection) -> Result<(), Probl
         "it is a FIFO queue, and SQS gives out no message of a group before the earlier ones are gone",
         "redrive everything in the queue",
     ))
+}
+
+/// Refuses one payload for many events: they would all become the same.
+pub fn editable(edit: Option<&Edit>, selection: &Selection, planned: u64) -> Result<(), Problem> {
+    match edit {
+        Some(edit @ Edit::Patch(_)) => Change::of(edit).map(|_| ()).map_err(no_edit),
+        Some(Edit::Payload(_)) if planned != 1 || *selection == Selection::Everything => {
+            Err(no_edit(format!(
+                "one payload is for exactly one chosen event, and these are {planned}"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An edit that cannot be meant.
+pub fn no_edit(why: String) -> Problem {
+    Problem::new(
+        ProblemKind::Usage,
+        "the edit is not possible",
+        why,
+        "for many events give a JSON Patch, such as [{\"op\":\"replace\",\"path\":\"/channel\",\"value\":\"mail\"}]",
+    )
 }
 
 /// The route of the selected events: where they go, and whether that is elsewhere than where they failed. Any queue may
@@ -524,6 +561,43 @@ mod tests {
         }
         assert!(rate(0.1).is_ok());
         assert!(check(&Manner::default()).is_ok());
+    }
+
+    #[test]
+    fn one_payload_is_for_one_event() {
+        let payload = Edit::Payload("{}".to_owned());
+        let chosen = Selection::Chosen(vec!["a1".to_owned()]);
+        assert!(editable(Some(&payload), &chosen, 1).is_ok());
+        for (selection, planned) in [(&chosen, 2), (&Selection::Everything, 1)] {
+            let problem = editable(Some(&payload), selection, planned).unwrap_err();
+            assert_eq!(problem.kind, ProblemKind::Usage);
+        }
+        let patch = |patch| Edit::Patch(patch);
+        let everything = Selection::Everything;
+        let remove = patch(serde_json::json!([{"op": "remove", "path": "/n"}]));
+        assert!(editable(Some(&remove), &everything, 1000).is_ok());
+        let none = patch(serde_json::json!({"n": 1}));
+        let problem = editable(Some(&none), &everything, 1000).unwrap_err();
+        assert_eq!(problem.kind, ProblemKind::Usage);
+    }
+
+    #[test]
+    fn plans_with_large_edits_are_fewer() {
+        let plans = Plans::default();
+        let large = |id: &str| Frozen {
+            plan: Plan {
+                edit: Some(Edit::Payload("x".repeat(BYTES_MAX / 3))),
+                expires_at: Timestamp::MAX,
+                ..crate::redrive::tests::plan(id)
+            },
+            message_ids: Vec::new(),
+        };
+        for id in ["1", "2", "3", "4"] {
+            plans.keep(large(id));
+        }
+        let now = Timestamp::UNIX_EPOCH;
+        let kept = ["1", "2", "3", "4"].map(|id| plans.get(id, now).is_ok());
+        assert_eq!(kept, [false, true, true, true]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS operations (
     world INTEGER NOT NULL REFERENCES worlds (id),
     plan_id TEXT NOT NULL UNIQUE,
     queue_arn TEXT NOT NULL,
-    plan TEXT NOT NULL,           -- JSON
+    plan TEXT NOT NULL,           -- JSON; the operator's own edit in it is the only text of a message in this file
     state TEXT NOT NULL,          -- running, paused, cancelling, completed, cancelled or failed
     error TEXT,
     requested_by INTEGER,         -- user id of the client

@@ -1,5 +1,6 @@
 //! The mirror's table: what the dead-letter queues held when they were last looked at.
 
+mod edit;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,8 @@ use crate::ledger::Met;
 use crate::letter::{Letter, event_id};
 use crate::lint::Load;
 use crate::origin::Evidence;
+
+pub use edit::Original;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS world (one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL);
@@ -108,6 +111,7 @@ impl Store {
         let database = Database::open(&path, Durability::Normal, &[SCHEMA])?;
         database
             .write(move |connection| {
+                connection.execute_batch(edit::SCHEMA)?;
                 let known: Option<String> = connection
                     .query_row("SELECT name FROM world", [], |row| row.get(0))
                     .optional()?;

@@ -1,5 +1,7 @@
 //! One batch: up to ten events from the dead-letter queue to where they failed.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use super::point::reach;
 use super::run::{Dealt, Message, Run, Trouble, lock};
 use crate::aws::dead_letters::{Refusal, Sent};
 use crate::database::DatabaseError;
+use crate::edit::Editor;
 use crate::ledger::{Arrival, Outcome, Step, Verdict};
 use crate::letter::{Letter, event_id};
 use crate::mirror::decode::{Decoded, decode, original, qualifier};
@@ -33,6 +36,9 @@ const WAIT_SECONDS: i32 = 1;
 /// For writing down what was sent.
 const WRITE_TRIES: u32 = 30;
 const WRITE_RETRY: Duration = Duration::from_secs(1);
+
+/// What is sent instead of payloads that were edited, by message id.
+type Edits = HashMap<String, String>;
 
 /// Bytes in one `SendMessageBatch`. (SQS API Reference.)
 const BATCH_BYTES: usize = 1_048_576;
@@ -94,11 +100,28 @@ impl Run<'_> {
         } else {
             self.queue.fifo.then_some(DEDUPLICATED)
         };
+        let editor = Editor::of(plan, &self.engine.state.topology())
+            .map_err(|why| Trouble::Target(format!("the plan's edit cannot be made: {why}")))?;
+        let mut edits = Edits::new();
         let arrivals = letters
             .iter()
-            .map(|letter| Arrival {
-                repeat_within,
-                ..arrival(letter, plan)
+            .map(|letter| {
+                let arrival = arrival(letter, plan);
+                let refused = arrival.refused.or_else(|| {
+                    let edited = editor.as_ref()?.edit(letter);
+                    edited.map_or_else(
+                        |why| Some(Step::Failed(why)),
+                        |edited| {
+                            edits.extend(edited.map(|edited| (letter.message_id.clone(), edited)));
+                            None
+                        },
+                    )
+                });
+                Arrival {
+                    refused,
+                    repeat_within,
+                    ..arrival
+                }
             })
             .collect();
         let call = self.room.sends.acquire().await.ok();
@@ -155,7 +178,7 @@ impl Run<'_> {
             self.delete(delete).await;
         }
         if !send.is_empty() {
-            self.send(send, &mut dealt, call).await?;
+            self.send(send, &edits, &mut dealt, call).await?;
         }
         Ok(dealt)
     }
@@ -175,6 +198,7 @@ impl Run<'_> {
     async fn send(
         &self,
         letters: Vec<Letter>,
+        edits: &Edits,
         dealt: &mut Dealt,
         call: Option<SemaphorePermit<'_>>,
     ) -> Result<(), Trouble> {
@@ -184,7 +208,12 @@ impl Run<'_> {
                 .postpone(letters, "the redrive was stopped before")
                 .await;
         }
-        let sent = self.deliver(&letters).await?;
+        if let Err(why) = self.keep_originals(&letters, edits).await {
+            dealt.postponed = true;
+            self.complain(why.clone());
+            return self.postpone(letters, &why).await;
+        }
+        let sent = self.deliver(&letters, edits).await?;
         let outcomes: Vec<_> = letters
             .iter()
             .zip(&sent)
@@ -265,8 +294,30 @@ impl Run<'_> {
         }
     }
 
+    /// Keeps what is edited as it was: when it is deleted from the dead-letter queue, no other copy is left. Or says why
+    /// that failed; then it must not be sent.
+    async fn keep_originals(&self, letters: &[Letter], edits: &Edits) -> Result<(), String> {
+        let edited = letters
+            .iter()
+            .filter(|letter| edits.contains_key(&letter.message_id));
+        let edited: Vec<_> = edited.cloned().collect();
+        if edited.is_empty() {
+            return Ok(());
+        }
+        reach("before_keep");
+        let store = &self.engine.mirror.store;
+        store
+            .keep(&self.queue.arn, self.id(), edited)
+            .await
+            .map_err(|error| {
+                format!("an event is edited only when its original can be kept, and history.db cannot be written: {error}")
+            })?;
+        reach("after_keep");
+        Ok(())
+    }
+
     /// Hands the events over, in order; answers for each.
-    async fn deliver(&self, letters: &[Letter]) -> Result<Vec<Sent>, Trouble> {
+    async fn deliver(&self, letters: &[Letter], edits: &Edits) -> Result<Vec<Sent>, Trouble> {
         let target = &self.task.plan.target;
         let aws = &self.engine.aws;
         match target.kind {
@@ -281,7 +332,7 @@ impl Run<'_> {
                     return Ok(letters.iter().map(|_| Err(refusal.clone())).collect());
                 };
                 let mut sent = Vec::with_capacity(letters.len());
-                for part in parts(letters) {
+                for part in parts(&edited(letters, edits)) {
                     // The same in every try: SQS stores one of them.
                     let operation = queue.fifo.then_some(self.id());
                     reach("before_send");
@@ -292,8 +343,11 @@ impl Run<'_> {
             }
             OriginKind::Function => {
                 let invocations = letters.iter().map(|letter| async move {
-                    let payload = original(letter, OriginKind::Function)
-                        .map_err(|why| Refusal::Message(why.to_owned()))?;
+                    let payload = match edits.get(&letter.message_id) {
+                        Some(edited) => edited,
+                        None => original(letter, OriginKind::Function)
+                            .map_err(|why| Refusal::Message(why.to_owned()))?,
+                    };
                     let qualifier = qualifier(letter);
                     let one_of_many = qualifier.is_some();
                     reach("before_invoke");
@@ -334,6 +388,21 @@ fn refused(letter: &Letter, decoded: &Decoded, plan: &Plan) -> Option<Step> {
     original(letter, target.kind)
         .err()
         .map(|why| Step::Failed(why.to_owned()))
+}
+
+/// The messages with those bodies that were edited, in the same order.
+fn edited<'a>(letters: &'a [Letter], edits: &Edits) -> Cow<'a, [Letter]> {
+    if edits.is_empty() {
+        return Cow::Borrowed(letters);
+    }
+    let edited = letters.iter().map(|letter| Letter {
+        body: edits
+            .get(&letter.message_id)
+            .unwrap_or(&letter.body)
+            .clone(),
+        ..letter.clone()
+    });
+    Cow::Owned(edited.collect())
 }
 
 /// A letter's message.

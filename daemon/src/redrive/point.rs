@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const DIE_AT: &str = "PATTERNS_DIE_AT";
 
 /// All labels: each side of every commit, send, invocation, delete and release.
-pub const POINTS: [&str; 18] = [
+pub const POINTS: [&str; 20] = [
     // The operation itself is written down.
     "before_begin",
     "after_begin",
     // The intents of a batch.
     "before_intent",
     "after_intent",
+    // The originals of what is edited are kept.
+    "before_keep",
+    "after_keep",
     "before_send",
     "after_send",
     "before_invoke",

@@ -14,14 +14,15 @@ use crate::aws::canned::{Answer, aws, queue, throttled};
 use crate::command::Commands;
 use crate::ledger::Wish;
 
-const OPERATION: &str = "op-1";
+/// Of the operation that has not ended.
+pub const OPERATION: &str = "op-1";
 const DLQ: &str = "arn:aws:sqs:eu-west-1:123456789012:dlq";
 
 /// Of the body `{}`.
 const MD5: &str = "99914b932bd37a50b983c5e7c90ae93b";
 
 /// For what takes milliseconds.
-const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(20);
 
 /// An account with `orders`, its empty dead-letter queue `dlq`, and nothing else.
 pub fn account(operation: &str, body: &Value) -> Answer {
@@ -75,7 +76,7 @@ async fn unfinished(dir: &Path, aws: &Aws) -> Ledger {
     unfinished_of(dir, aws, plan("plan-1")).await
 }
 
-async fn unfinished_of(dir: &Path, aws: &Aws, plan: Plan) -> Ledger {
+pub async fn unfinished_of(dir: &Path, aws: &Aws, plan: Plan) -> Ledger {
     let ledger = Ledger::open(dir).unwrap();
     let (world, _) = ledger.enter(world(aws)).await.unwrap();
     let task = Task {
@@ -105,7 +106,7 @@ pub async fn daemon(dir: &Path, aws: Aws, read_only: bool, stop: &CancellationTo
 }
 
 /// Waits until the operation is shown in that state.
-async fn shown(commands: &Commands, id: &str, state: OperationState) {
+pub async fn shown(commands: &Commands, id: &str, state: OperationState) {
     let mut snapshots = commands.state.snapshots();
     let reached = snapshots.wait_for(|snapshot| {
         snapshot

@@ -1,0 +1,148 @@
+//! Edited redrives at a canned AWS.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use patterns_core::operation::{Edit, Operation, OperationState, Plan, Selection};
+use patterns_core::protocol::{Reply, Request};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::original;
+use crate::aws::canned::{Answer, aws};
+use crate::letter::event_id;
+use crate::letter::tests::letter;
+use crate::mirror::store::Store;
+use crate::plan::Frozen;
+use crate::redrive::tests::{LONG, OPERATION, account, daemon, plan, shown, unfinished_of};
+
+const DLQ: &str = "arn:aws:sqs:eu-west-1:123456789012:dlq";
+
+/// An account whose dead-letter queue gives out those bodies until one is deleted; what is sent is told. Its first message is `m-0`.
+fn holding(
+    bodies: &'static [&'static str],
+    sent: Arc<Mutex<Vec<String>>>,
+) -> impl Fn(&str, &Value) -> Answer {
+    let deleted = AtomicBool::new(false);
+    move |operation, body| match operation {
+        "ReceiveMessage" if !deleted.load(Ordering::SeqCst) => {
+            let messages: Vec<_> = bodies
+                .iter()
+                .enumerate()
+                .map(|(index, body)| {
+                    let id = format!("m-{index}");
+                    let digest = letter(&id, body).body_md5();
+                    json!({"MessageId": id, "ReceiptHandle": id, "Body": body, "MD5OfBody": digest})
+                })
+                .collect();
+            json!({ "Messages": messages }).into()
+        }
+        "SendMessageBatch" => {
+            let entries = body["Entries"].as_array().unwrap();
+            let successful: Vec<_> = entries
+                .iter()
+                .map(|entry| {
+                    let text = entry["MessageBody"].as_str().unwrap();
+                    sent.lock().unwrap().push(text.to_owned());
+                    let digest = letter("new", text).body_md5();
+                    let new_id = format!("new-{}", entry["Id"].as_str().unwrap());
+                    json!({"Id": entry["Id"], "MessageId": new_id, "MD5OfMessageBody": digest})
+                })
+                .collect();
+            json!({"Successful": successful, "Failed": []}).into()
+        }
+        "DeleteMessageBatch" => {
+            deleted.store(true, Ordering::SeqCst);
+            let entries = body["Entries"].as_array().unwrap();
+            let successful: Vec<_> = entries
+                .iter()
+                .map(|entry| json!({"Id": entry["Id"]}))
+                .collect();
+            json!({"Successful": successful, "Failed": []}).into()
+        }
+        _ => account(operation, body),
+    }
+}
+
+fn to_mail(planned: u64) -> Plan {
+    Plan {
+        planned,
+        selection: Selection::Everything,
+        edit: Some(Edit::Patch(
+            json!([{"op": "replace", "path": "/channel", "value": "mail"}]),
+        )),
+        ..plan("plan-1")
+    }
+}
+
+#[tokio::test]
+async fn what_is_edited_is_sent_and_its_original_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let bodies = &[
+        r#"{"channel": "fax", "n": 1}"#,
+        "not json",
+        r#"{ "channel" : "mail" }"#,
+    ];
+    let aws = aws(holding(bodies, sent.clone())).await;
+    // As after a crash: the edit comes out of the ledger.
+    drop(unfinished_of(dir.path(), &aws, to_mail(3)).await);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    shown(&commands, OPERATION, OperationState::Completed).await;
+    let redrive = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!((redrive.sent, redrive.failed), (2, 1));
+    assert!(redrive.error.unwrap().contains("not JSON"));
+    assert_eq!(
+        *sent.lock().unwrap(),
+        [r#"{"channel":"mail","n":1}"#, r#"{ "channel" : "mail" }"#]
+    );
+    let show = |id: String| commands.carry_out(Request::FailedShow { id }, None);
+    let Reply::Event(detail) = show(event_id(DLQ, "m-0")).await.unwrap() else {
+        panic!("no event");
+    };
+    assert_eq!(detail.payload, json!({"channel": "fax", "n": 1}));
+    let states: Vec<_> = detail
+        .history
+        .iter()
+        .map(|entry| entry.state.as_str())
+        .collect();
+    assert_eq!(states, ["intent", "edited", "sent", "deleted"]);
+    // What was not changed is not kept.
+    assert!(show(event_id(DLQ, "m-2")).await.is_err());
+    // It comes back under the id that its send got. This mirror's queue is empty, so another one holds it.
+    let other = tempfile::tempdir().unwrap();
+    let back = Store::open(other.path(), String::new()).await.unwrap();
+    back.met(DLQ, 1, vec![letter("new-0", "{}")]).await.unwrap();
+    let (row, _) = back.find(&event_id(DLQ, "new-0")).await.unwrap().remove(0);
+    let (store, ledger) = (&commands.mirror.store, &commands.engine.ledger);
+    let before = original::before(store, ledger, &row).await.unwrap();
+    assert_eq!(before, Some(json!({"channel": "fax", "n": 1})));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_whose_original_cannot_be_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let aws = aws(holding(&[r#"{"channel": "fax"}"#], sent.clone())).await;
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    let mut topologies = commands.state.topologies();
+    let found = topologies.wait_for(|topology| topology.dead_letter_queue("dlq").is_some());
+    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+    commands.mirror.store.refuse_writes(true).await;
+    commands.plans.keep(Frozen {
+        plan: to_mail(1),
+        message_ids: Vec::new(),
+    });
+    let start = commands.engine.start(&commands.plans, "plan-1", None);
+    let id = start.await.unwrap().operation_id;
+    let mut snapshots = commands.state.snapshots();
+    let waits = snapshots.wait_for(|snapshot| {
+        matches!(snapshot.operation(&id), Some(Operation::Redrive(redrive))
+            if redrive.error.as_ref().is_some_and(|why| why.contains("history.db")))
+    });
+    tokio::time::timeout(LONG, waits).await.unwrap().unwrap();
+    assert!(sent.lock().unwrap().is_empty());
+    commands.mirror.store.refuse_writes(false).await;
+    shown(&commands, &id, OperationState::Completed).await;
+    assert_eq!(*sent.lock().unwrap(), [r#"{"channel":"mail"}"#]);
+}
