@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use patterns_core::operation::{Manner, Operation, Plan, Redrive, Selection};
+use patterns_core::operation::{Edit, Manner, Operation, Plan, Redrive, Selection};
 use patterns_core::problem::Problem;
 use patterns_core::protocol::{Envelope, Reply, Request};
 use patterns_core::snapshot::Snapshot;
@@ -157,7 +157,7 @@ impl Daemon {
     }
 
     /// A plan for all of the `count` events in the queue, as soon as the daemon knows of them.
-    pub async fn plan(&self, queue: &str, count: usize) -> Plan {
+    pub async fn plan(&self, queue: &str, count: usize, edit: Option<Edit>) -> Plan {
         let since = Instant::now();
         loop {
             let answer = self
@@ -166,7 +166,7 @@ impl Daemon {
                     selection: Selection::Everything,
                     to: None,
                     manner: Manner::default(),
-                    edit: None,
+                    edit: edit.clone(),
                 })
                 .await;
             let why = match answer {
@@ -202,7 +202,7 @@ impl Daemon {
 
     /// Begins to bring back all of the `count` events in the queue; answers the operation's id.
     pub async fn redrive(&self, queue: &str, count: usize) -> String {
-        let plan = self.plan(queue, count).await;
+        let plan = self.plan(queue, count, None).await;
         self.carry_out(plan).await.unwrap()
     }
 
@@ -254,6 +254,16 @@ impl Daemon {
             operation,
             "SELECT message_id FROM events WHERE operation = ?1 AND state IN ('intent', 'sent', 'deleted')",
         )
+    }
+
+    /// How many events were kept as they were before that operation edited them; as [`Daemon::doubts`].
+    pub fn originals(&self, operation: &str) -> usize {
+        assert!(self.child.is_none());
+        let history = rusqlite::Connection::open(self.dir.join("state/history.db")).unwrap();
+        let sql = "SELECT count(*) FROM original WHERE operation = ?1";
+        history
+            .query_row(sql, [operation], |row| row.get(0))
+            .unwrap()
     }
 
     fn message_ids(&self, operation: &str, sql: &str) -> HashSet<String> {

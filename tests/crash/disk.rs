@@ -29,7 +29,7 @@ async fn full() -> Full {
     account.fail(route.dead_letters(), &events).await;
     let mut daemon = Daemon::of(&account);
     daemon.start(None);
-    let plan = daemon.plan(route.dead_letters(), EVENTS).await;
+    let plan = daemon.plan(route.dead_letters(), EVENTS, None).await;
     // Slow enough that there is a midway.
     let slow = json!([{"operation": "SendMessageBatch", "fault": {"kind": "delay", "ms": 100}}]);
     account.faults(&slow).await;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
-use serde_json::json;
+use patterns_core::operation::Edit;
+use serde_json::{Value, json};
 
 use super::account::Route;
 
@@ -30,6 +31,20 @@ pub fn make(route: Route, seed: u64, count: usize) -> Vec<Event> {
             Route::Function => record(seed, number, &mut random),
         })
         .collect()
+}
+
+/// Marks each event.
+pub fn marking() -> Edit {
+    Edit::Patch(json!([{"op": "add", "path": "/edited", "value": true}]))
+}
+
+/// From now on what [`marking`] makes of the events must arrive.
+pub fn edit(events: &mut [Event]) {
+    for event in events {
+        let mut payload: Value = serde_json::from_str(&event.payload).unwrap();
+        payload["edited"] = true.into();
+        event.payload = payload.to_string();
+    }
 }
 
 /// JSON as no serializer writes it: whoever parses and prints it again alters it.

@@ -85,7 +85,7 @@ impl Trial {
         let queue = self.route.dead_letters();
         self.account.fail(queue, &self.events).await;
         self.daemon.start(None);
-        let plan = self.daemon.plan(queue, EVENTS).await;
+        let plan = self.daemon.plan(queue, EVENTS, None).await;
         self.account.faults(rules).await;
         let operation = self.daemon.carry_out(plan).await.unwrap();
         self.operations.push(operation);

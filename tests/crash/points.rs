@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use patterns_core::operation::OperationState;
+use patterns_core::operation::{Edit, OperationState};
 use patterns_daemon::{IN_HAND_MAX, POINTS};
 use serde_json::json;
 
@@ -27,8 +27,12 @@ fn is_of_functions(point: &str) -> bool {
     matches!(point, "before_invoke" | "after_invoke")
 }
 
+fn is_of_edits(point: &str) -> bool {
+    matches!(point, "before_keep" | "after_keep")
+}
+
 /// Ends the daemon at each of the points, and after each lets another finish the redrive.
-async fn end_at_each(route: Route, points: impl Iterator<Item = &str>) {
+async fn end_at_each(route: Route, edit: Option<Edit>, points: impl Iterator<Item = &str>) {
     let mut account = Account::start(route).await;
     let mut daemon = Daemon::of(&account);
     let queue = route.dead_letters();
@@ -38,10 +42,13 @@ async fn end_at_each(route: Route, points: impl Iterator<Item = &str>) {
             let about = format!("{point}:{time}");
             let told = account.witnessed().await.len();
             ends += 1;
-            let events = events::make(route, ends, EVENTS);
+            let mut events = events::make(route, ends, EVENTS);
             account.fail(queue, &events).await;
             daemon.start(Some(&about));
-            let plan = daemon.plan(queue, EVENTS).await;
+            let plan = daemon.plan(queue, EVENTS, edit.clone()).await;
+            if edit.is_some() {
+                events::edit(&mut events);
+            }
             let snapshot = daemon.snapshot().await.unwrap();
             let earlier: HashSet<_> = snapshot
                 .operations
@@ -100,6 +107,9 @@ async fn end_at_each(route: Route, points: impl Iterator<Item = &str>) {
                 (EVENTS, 0),
                 "{about}: {verdict}"
             );
+            if edit.is_some() {
+                assert_eq!(daemon.originals(&operation), EVENTS, "{about}");
+            }
             assert!(
                 verdict.duplicates.len() <= IN_HAND_MAX,
                 "{about}: {verdict}"
@@ -109,21 +119,36 @@ async fn end_at_each(route: Route, points: impl Iterator<Item = &str>) {
         }
     }
     println!(
-        "points on the way to {}: {ends} ends of {EVENTS} events each: lost 0, altered 0, duplicates {duplicates}, \
+        "points on the way to {}{}: {ends} ends of {EVENTS} events each: lost 0, altered 0, duplicates {duplicates}, \
          in doubt {in_doubt}, unlisted 0; deleted by the next redrive {swept}",
-        route.target()
+        route.target(),
+        if edit.is_some() { ", edited" } else { "" }
     );
     account.local.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_at_any_place_loses_nothing_on_the_way_to_a_queue() {
-    let points = POINTS.into_iter().filter(|point| !is_of_functions(point));
-    end_at_each(Route::Queue, points).await;
+    let points = POINTS
+        .into_iter()
+        .filter(|point| !is_of_functions(point) && !is_of_edits(point));
+    end_at_each(Route::Queue, None, points).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_end_at_any_invocation_loses_nothing_on_the_way_to_a_function() {
     let points = POINTS.into_iter().filter(|point| is_of_functions(point));
-    end_at_each(Route::Function, points).await;
+    end_at_each(Route::Function, None, points).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_around_an_edited_send_keeps_the_original_and_sends_the_edited_one() {
+    let points = ["before_keep", "after_keep", "after_send", "after_sent"];
+    end_at_each(Route::Queue, Some(events::marking()), points.into_iter()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_around_an_edited_invocation_keeps_the_original_and_sends_the_edited_one() {
+    let points = ["after_keep", "after_invoke"];
+    end_at_each(Route::Function, Some(events::marking()), points.into_iter()).await;
 }
