@@ -14,7 +14,7 @@ pub struct Entry {
     /// User id of who asked for it; absent when the daemon did it by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// `start`, `pause`, `resume`, `cancel`, `import`, or `ended`.
+    /// `start`, `pause`, `resume`, `cancel`, `import`, `break` and `heal` (of deliveries), or `ended`.
     pub verb: String,
     /// The operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,7 @@
 //! From a request to its reply: checks first, then the one part that does it.
 
+mod audited;
+
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,9 +26,9 @@ use crate::pattern::Patterns;
 use crate::plan::{self, Frozen, Plans};
 use crate::redrive::Engine;
 use crate::state::State;
+use crate::tasks;
 use crate::topology::{QueueFacts, Topology};
 use crate::watch::Watch;
-use crate::{delivery, tasks};
 
 /// Logs are a help on the screen; an event must not wait for them for long.
 const LOGS: Duration = Duration::from_secs(5);
@@ -65,12 +67,7 @@ impl Commands {
         requested_by: Option<u32>,
     ) -> Result<Reply, Problem> {
         if self.read_only && request.changes() {
-            return Err(Problem::new(
-                ProblemKind::ReadOnly,
-                "the daemon is read-only",
-                "it was started with --read-only or read_only = true",
-                "start it without, where changes are wanted",
-            ));
+            return Err(read_only());
         }
         match request {
             Request::FailedList {
@@ -99,7 +96,7 @@ impl Commands {
                 dead_letter_queue,
                 messages,
             } => {
-                let sent = copy::import(&self.aws, &self.state, &dead_letter_queue, messages);
+                let sent = self.import(&dead_letter_queue, messages, requested_by);
                 Ok(Reply::Imported(Box::pin(sent).await?))
             }
             Request::FailedShow { id } => Ok(Reply::Event(Box::new(self.show(&id).await?))),
@@ -116,26 +113,26 @@ impl Commands {
                 let plan = Box::pin(plan).await?;
                 Ok(Reply::Plan(Box::new(plan)))
             }
-            Request::Start { plan_id, force, .. } => {
-                // A plan that is not remembered any more may have been started, which the engine knows.
-                if let Ok(frozen) = self.plans.get(&plan_id, Timestamp::now()) {
-                    plan::unhindered(&frozen.plan, force)?;
-                }
-                let redrive = self
-                    .engine
-                    .start(&self.plans, &plan_id, requested_by)
-                    .await?;
-                Ok(Reply::Operation(Operation::Redrive(redrive)))
+            Request::Start {
+                plan_id,
+                reason,
+                force,
+            } => {
+                let start = self.start(&plan_id, reason, force, requested_by);
+                start.await.map(Reply::Operation)
             }
             Request::Operation { id } => self.operation(&id).await.map(Reply::Operation),
-            Request::TakeBack { .. } | Request::Outcomes { .. } | Request::Audit { .. } => {
-                Err(Problem::new(
-                    ProblemKind::Usage,
-                    "this cannot be answered yet",
-                    "the daemon does not know how",
-                    "use another version",
-                ))
-            }
+            Request::Outcomes { id, after } => self.outcomes(&id, after).await.map(Reply::Outcomes),
+            Request::Audit {
+                operation_id,
+                after,
+            } => self.audit(operation_id, after).await.map(Reply::Audit),
+            Request::TakeBack { .. } => Err(Problem::new(
+                ProblemKind::Usage,
+                "this cannot be answered yet",
+                "the daemon does not know how",
+                "use another version",
+            )),
             Request::Pause { id } => self.steer(&id, Wish::Pause, requested_by).await,
             Request::Resume { id } => self.steer(&id, Wish::Resume, requested_by).await,
             Request::Cancel { id } => self.steer(&id, Wish::Cancel, requested_by).await,
@@ -156,7 +153,7 @@ impl Commands {
                 Ok(Reply::Operation(Operation::Burst(burst)))
             }
             Request::SetDelivery { function, broken } => {
-                delivery::set(&self.aws, &self.state, &function, broken).await?;
+                self.set_delivery(&function, broken, requested_by).await?;
                 Ok(Reply::Done)
             }
             Request::Refresh => {
@@ -430,6 +427,15 @@ impl Commands {
         let (message_ids, evidence): (Vec<_>, Vec<_>) = found.into_values().unzip();
         Ok((planned, message_ids, evidence))
     }
+}
+
+fn read_only() -> Problem {
+    Problem::new(
+        ProblemKind::ReadOnly,
+        "the daemon is read-only",
+        "it was started with --read-only or read_only = true",
+        "start it without, where changes are wanted",
+    )
 }
 
 fn within_limit(limit: Option<u32>) -> Result<u32, Problem> {

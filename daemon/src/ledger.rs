@@ -5,6 +5,7 @@
 //! queue before *sent* is on the disk, and an event that is *sent* or *deleted* is never sent again.
 
 mod account;
+mod audit;
 mod outcome;
 mod returned;
 mod schema;
@@ -25,6 +26,7 @@ use crate::aws::Aws;
 use crate::database::{Database, DatabaseError, Durability};
 use returned::verify;
 
+pub use audit::Note;
 pub use returned::{Met, Unjudged};
 pub use standing::{Standing, Wish};
 pub use step::{Arrival, Outcome, Step, Verdict};
@@ -63,6 +65,21 @@ pub struct Task {
     pub operation_id: String,
     /// What was confirmed.
     pub plan: Plan,
+}
+
+/// Who asks for a redrive, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requester {
+    /// User id of the client, when the socket tells it.
+    pub uid: Option<u32>,
+    /// In their words.
+    pub reason: Option<String>,
+}
+
+impl From<Option<u32>> for Requester {
+    fn from(uid: Option<u32>) -> Self {
+        Self { uid, reason: None }
+    }
 }
 
 /// Handle on the ledger.
@@ -110,11 +127,13 @@ impl Ledger {
         task: Task,
         queue_arn: &str,
         message_ids: Vec<String>,
-        requested_by: Option<u32>,
+        requested_by: impl Into<Requester>,
     ) -> Result<(), DatabaseError> {
         let queue_arn = queue_arn.to_owned();
+        let Requester { uid, reason } = requested_by.into();
         self.database
             .write(move |connection| {
+                let plan = serde_json::to_string(&task.plan)?;
                 connection.execute(
                     "INSERT INTO operations (id, world, plan_id, queue_arn, plan, state, requested_by, started_at, sends_to)
                      VALUES (?1, ?2, ?3, ?4, ?5, 'running', ?6, ?7, ?8)",
@@ -123,8 +142,8 @@ impl Ledger {
                         world,
                         task.plan.plan_id,
                         queue_arn,
-                        serde_json::to_string(&task.plan)?,
-                        requested_by,
+                        plan,
+                        uid,
                         Timestamp::now().as_millisecond(),
                         match task.plan.target.kind {
                             OriginKind::Queue => Some(&task.plan.target.name),
@@ -139,7 +158,8 @@ impl Ledger {
                 for message_id in message_ids {
                     insert.execute(params![task.operation_id, message_id, queue_arn])?;
                 }
-                Ok(())
+                let note = Note::start(&task.operation_id, &task.plan, &plan, uid, reason);
+                audit::append(connection, &note)
             })
             .await
     }
@@ -233,7 +253,7 @@ impl Ledger {
                     "UPDATE operations SET state = ?2, error = ?3, ended_at = ?4 WHERE id = ?1",
                     params![operation_id, state.word(), error, now],
                 )?;
-                Ok(())
+                audit::append_end(connection, &operation_id, state.word(), error.as_deref())
             })
             .await
     }

@@ -31,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use crate::aws::Aws;
 use crate::claim::Claims;
 use crate::database::DatabaseError;
-use crate::ledger::{self, Ledger, Standing, Task, World};
+use crate::ledger::{self, Ledger, Requester, Standing, Task, World};
 use crate::mirror::{Mirror, known};
 use crate::plan::{Frozen, Plans};
 use crate::state::{Reading, Source, State};
@@ -94,8 +94,10 @@ impl Engine {
         &self,
         plans: &Plans,
         plan_id: &str,
-        requested_by: Option<u32>,
+        requested_by: impl Into<Requester>,
     ) -> Result<Redrive, Problem> {
+        let requested_by = requested_by.into();
+        let uid = requested_by.uid;
         let mut running = self.running.lock().await;
         if let Some(id) = self.ledger.of_plan(plan_id).await.map_err(ledger::disk)? {
             return self.operation(&id).await;
@@ -131,7 +133,7 @@ impl Engine {
             queue = queue.name,
             target = %task.plan.target,
             planned = task.plan.planned,
-            uid = requested_by,
+            uid,
             "redrive started"
         );
         let redrive = self.operation(&task.operation_id).await?;

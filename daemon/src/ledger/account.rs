@@ -7,6 +7,7 @@ use patterns_core::failed::HistoryEntry;
 use patterns_core::operation::{IN_DOUBT_SHOWN, OperationState, Plan, Redrive};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::audit::reason;
 use super::returned::{fate, judged};
 use super::{Ledger, Standing};
 use crate::database::DatabaseError;
@@ -226,6 +227,7 @@ fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, Da
             .unverified
             .clone()
             .or_else(|| judged.is_none().then(|| NEVER_JUDGED.to_owned())),
+        reason: reason(connection, id)?,
         requested_by,
         in_doubt,
         in_doubt_count,

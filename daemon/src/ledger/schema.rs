@@ -1,7 +1,7 @@
 //! The tables of the ledger, as the steps that a file takes to get them.
 
 /// Only ever to be added to.
-pub const STEPS: [&str; 3] = [FIRST, RETURNS, IN_ORDER];
+pub const STEPS: [&str; 4] = [FIRST, RETURNS, IN_ORDER, super::audit::TABLE];
 
 /// As it was before files counted their steps, so it must change nothing in a file that has it.
 const FIRST: &str = "

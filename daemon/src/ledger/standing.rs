@@ -4,6 +4,7 @@ use patterns_core::operation::OperationState;
 use rusqlite::{OptionalExtension, params};
 
 use super::Ledger;
+use super::audit::{Note, append};
 use crate::database::DatabaseError;
 
 /// Where an operation stands.
@@ -94,12 +95,34 @@ impl Ledger {
             .await
     }
 
-    /// Writes down where an operation that has not ended stands from now on, and why. Durable when it returns.
+    /// Writes down where an operation that has not ended stands from now on, and why: the daemon's own decision. Durable
+    /// when it returns.
     pub async fn stand(
         &self,
         operation_id: &str,
         standing: Standing,
         why: Option<String>,
+    ) -> Result<(), DatabaseError> {
+        self.write_standing(operation_id, standing, why, None).await
+    }
+
+    /// Writes down where an operation that has not ended stands from now on, because somebody wishes so. Durable when it
+    /// returns.
+    pub async fn obey(
+        &self,
+        operation_id: &str,
+        standing: Standing,
+        uid: Option<u32>,
+    ) -> Result<(), DatabaseError> {
+        self.write_standing(operation_id, standing, None, uid).await
+    }
+
+    async fn write_standing(
+        &self,
+        operation_id: &str,
+        standing: Standing,
+        why: Option<String>,
+        uid: Option<u32>,
     ) -> Result<(), DatabaseError> {
         let id = operation_id.to_owned();
         self.database
@@ -108,7 +131,7 @@ impl Ledger {
                     "UPDATE operations SET state = ?2, error = ?3 WHERE id = ?1 AND ended_at IS NULL",
                     params![id, standing.word(), why],
                 )?;
-                Ok(())
+                append(connection, &Note::stand(&id, standing, uid, why.as_deref()))
             })
             .await
     }

@@ -1,3 +1,4 @@
+mod audit;
 mod returned;
 
 use std::path::Path;

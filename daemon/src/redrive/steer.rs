@@ -39,7 +39,7 @@ impl Engine {
             Some(_) => None,
             None => self.reachable(operation_id, queue, after)?,
         };
-        self.write_down(operation_id, after).await?;
+        self.write_down(operation_id, after, requested_by).await?;
         tracing::info!(
             operation = operation_id,
             standing = after.word(),
@@ -132,12 +132,17 @@ impl Engine {
         ))
     }
 
-    async fn write_down(&self, operation_id: &str, standing: Standing) -> Result<(), Problem> {
+    async fn write_down(
+        &self,
+        operation_id: &str,
+        standing: Standing,
+        uid: Option<u32>,
+    ) -> Result<(), Problem> {
         if let Standing::Ended(_) = standing {
             return Ok(());
         }
         self.ledger
-            .stand(operation_id, standing, None)
+            .obey(operation_id, standing, uid)
             .await
             .map_err(ledger::disk)
     }
