@@ -1,11 +1,5 @@
-//! Delivers an envelope once, guarded by a log in DynamoDB.
-//!
-//! ```text
-//! claim (conditional write) ──> send ──> record DELIVERED
-//!        │                        └─ fails ──> record FAILED, error to the caller, who retries
-//!        ├─ DELIVERED already: a duplicate, nothing is sent
-//!        └─ claimed by another, lease still running: an error, so that it is retried later
-//! ```
+//! Delivers an envelope once, guarded by the [log](crate::idempotency) of deliveries. What is delivered already is a
+//! duplicate and not sent; what another environment is delivering is an error, so that it is tried again later.
 //!
 //! This is at-least-once all the same: an environment that ends between sending and recording sends again when its lease
 //! has run out. The envelope's id goes to the provider with the message, and closes that gap there.
@@ -14,12 +8,12 @@ use std::time::Duration;
 
 use crate::aws;
 use crate::envelope::Envelope;
+use crate::idempotency::{Claim, DELIVERY, Log, LogError};
+use crate::metrics;
 use crate::settings::{InvalidSettings, Settings};
 
-pub mod log;
 pub mod provider;
 
-use log::{Claim, DeliveryLog, LogError};
 use provider::{Provider, ProviderError};
 
 /// What came of an envelope.
@@ -73,18 +67,18 @@ impl DeliveryError {
 /// The delivery core. One per environment.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    log: DeliveryLog,
+    log: Log,
     provider: Provider,
 }
 
 impl Delivery {
-    /// From `DELIVERIES_TABLE`, `DELIVERY_FAIL_RATE` and `DELIVERY_LATENCY_MS`.
+    /// From `DELIVERIES_TABLE` and the [`Provider`]'s variables.
     pub async fn start(mut settings: Settings) -> Result<Self, InvalidSettings> {
         let table = settings.required("DELIVERIES_TABLE");
         let provider = Provider::read(&mut settings);
         let (table, provider) = settings.finish((table, provider))?;
         Ok(Self {
-            log: DeliveryLog::new(&aws::config().await, table),
+            log: Log::new(&aws::config().await, table, DELIVERY),
             provider,
         })
     }
@@ -96,18 +90,25 @@ impl Delivery {
         envelope: &Envelope,
         time_left: Duration,
     ) -> Result<Outcome, DeliveryError> {
-        match self.log.claim(&envelope.id, time_left).await? {
-            Claim::Mine => {}
-            Claim::Delivered => return Ok(Outcome::Duplicate),
-            Claim::Theirs => return Err(DeliveryError::InProgress(envelope.id.clone())),
-        }
+        let lease = match self.log.claim(&envelope.id, "", time_left).await? {
+            Claim::Mine(lease) => lease,
+            Claim::Done(_) => {
+                metrics::count(metrics::DUPLICATE);
+                return Ok(Outcome::Duplicate);
+            }
+            Claim::Theirs | Claim::Different => {
+                return Err(DeliveryError::InProgress(envelope.id.clone()));
+            }
+        };
         match self.provider.send(envelope).await {
             Ok(()) => {
-                self.log.delivered(&envelope.id).await?;
+                self.log.complete(&lease, None).await?;
+                metrics::count(metrics::DELIVERED);
                 Ok(Outcome::Delivered)
             }
             Err(cause) => {
-                self.log.failed(&envelope.id, &cause).await?;
+                metrics::count(metrics::DELIVERY_FAILED);
+                self.log.fail(&lease, &cause.to_string()).await?;
                 Err(DeliveryError::Provider {
                     id: envelope.id.clone(),
                     cause,

@@ -9,8 +9,12 @@
 //! - [`task`]: the five task functions behind the HTTP API, and their table
 //! - [`notifier`]: how a task function tells of what happened; chosen by the environment
 //! - [`envelope`]: what it tells, with an id that stays the same however often it is told
-//! - [`delivery`]: delivers an envelope once, guarded by a log in DynamoDB
+//! - [`delivery`]: delivers an envelope once
+//! - [`idempotency`]: the log in DynamoDB that guards against doing something twice
 //! - [`send_notification`], [`send_queued_notification`]: the two ways an envelope arrives
+//!
+//! What all functions share: [`http`] (requests and answers), [`correlation`], [`settings`] (environment variables),
+//! [`logging`], [`metrics`] and [`deadline`].
 //!
 //! The same code runs on AWS and on one machine; only `AWS_ENDPOINT_URL` differs.
 
@@ -18,9 +22,13 @@ use std::process::ExitCode;
 
 mod aws;
 pub mod correlation;
+pub mod deadline;
 pub mod delivery;
 pub mod envelope;
 pub mod http;
+pub mod idempotency;
+pub mod logging;
+pub mod metrics;
 pub mod notifier;
 pub mod send_notification;
 pub mod send_queued_notification;
@@ -42,7 +50,8 @@ pub const FUNCTIONS: [&str; 7] = [
 /// runtime ended; the reason is on stderr, which Lambda writes to the function's log.
 #[must_use]
 pub fn run(name: &str) -> ExitCode {
-    lambda_runtime::tracing::init_default_subscriber();
+    // A wrong variable ends the start with every other problem: see `Settings`.
+    logging::Logging::read(&mut settings::Settings::empty()).start();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -5,6 +5,7 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 use tracing::Instrument;
 
+use crate::deadline;
 use crate::delivery::{Delivery, DeliveryError, Outcome};
 use crate::envelope::Envelope;
 use crate::settings::Settings;
@@ -25,16 +26,12 @@ pub async fn run() -> Result<(), Error> {
 }
 
 async fn deliver(delivery: &Delivery, event: LambdaEvent<Value>) -> Result<Value, DeliveryError> {
-    let time_left = event
-        .context
-        .deadline()
-        .duration_since(std::time::SystemTime::now())
-        .unwrap_or_default();
+    let time_left = deadline::time_left(&event.context);
     let envelope: Envelope = serde_json::from_value(event.payload)?;
     let span = tracing::info_span!(
         "event",
-        correlation_id = envelope.correlation_id,
-        event_id = envelope.id
+        correlationId = envelope.correlation_id,
+        eventId = envelope.id
     );
     let outcome = delivery
         .deliver(&envelope, time_left)

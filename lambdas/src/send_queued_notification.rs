@@ -4,7 +4,7 @@
 //! [Partial batch responses](https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html)
 
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
@@ -13,6 +13,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use tracing::Instrument;
 
 use crate::aws;
+use crate::deadline;
 use crate::delivery::{Delivery, DeliveryError};
 use crate::envelope::Envelope;
 use crate::settings::Settings;
@@ -38,12 +39,9 @@ pub async fn run() -> Result<(), Error> {
 
 /// Delivers record after record, and answers with those that failed or that there was no time for.
 async fn deliver_all(delivery: &Delivery, event: &LambdaEvent<SqsEvent>) -> Vec<SqsMessage> {
-    let deadline = event.context.deadline();
     let mut failed = Vec::new();
     for record in &event.payload.records {
-        let time_left = deadline
-            .duration_since(SystemTime::now())
-            .unwrap_or_default();
+        let time_left = deadline::time_left(&event.context);
         let outcome = if time_left < RESERVE {
             Err(DeliveryError::OutOfTime)
         } else {
@@ -54,7 +52,7 @@ async fn deliver_all(delivery: &Delivery, event: &LambdaEvent<SqsEvent>) -> Vec<
         };
         if let Err(error) = outcome {
             tracing::error!(
-                message_id = record.message_id,
+                messageId = record.message_id,
                 kind = error.kind(),
                 cause = format!("{error:?}"),
                 "{error}"
@@ -73,9 +71,9 @@ async fn deliver(
     let envelope: Envelope = serde_json::from_str(record.body.as_deref().unwrap_or_default())?;
     let span = tracing::info_span!(
         "record",
-        correlation_id = envelope.correlation_id,
-        event_id = envelope.id,
-        message_id = record.message_id
+        correlationId = envelope.correlation_id,
+        eventId = envelope.id,
+        messageId = record.message_id
     );
     delivery
         .deliver(&envelope, time_left)

@@ -2,18 +2,35 @@
 
 use std::str::FromStr;
 
+use crate::logging::Logging;
+
 /// Everything that is wrong with a function's environment variables, all at once.
 #[derive(Debug, thiserror::Error)]
 #[error("the function's environment variables are wrong: {}", .0.join("; "))]
 pub struct InvalidSettings(Vec<String>);
 
 /// Collects what is wrong while values are read, so that one look shows every problem.
-#[derive(Default)]
 pub struct Settings {
     problems: Vec<String>,
 }
 
+impl Default for Settings {
+    /// Begins with what is wrong with the variables that every function has.
+    fn default() -> Self {
+        let mut settings = Self::empty();
+        Logging::read(&mut settings);
+        settings
+    }
+}
+
 impl Settings {
+    /// Nothing read yet.
+    pub(crate) fn empty() -> Self {
+        Self {
+            problems: Vec::new(),
+        }
+    }
+
     /// The value of `name`, which must be set and not empty.
     pub fn required(&mut self, name: &str) -> String {
         match std::env::var(name) {
@@ -42,8 +59,9 @@ impl Settings {
         match value.trim().parse::<T>() {
             Ok(parsed) if valid(&parsed) => parsed,
             _ => {
+                let value = shown(name, &value);
                 self.problems
-                    .push(format!("{name} is {value:?}, and must be {expected}"));
+                    .push(format!("{name} is {value}, and must be {expected}"));
                 default
             }
         }
@@ -61,5 +79,44 @@ impl Settings {
         } else {
             Err(InvalidSettings(self.problems))
         }
+    }
+}
+
+/// A value for a message: not that of a secret, and not more of a long one than is needed to find it.
+fn shown(name: &str, value: &str) -> String {
+    let secret = ["PASSWORD", "SECRET", "TOKEN", "KEY"];
+    if secret.iter().any(|secret| name.contains(secret)) {
+        return "redacted".to_owned();
+    }
+    match value.char_indices().nth(60) {
+        Some((end, _)) => format!("{:?} …", value.get(..end).unwrap_or_default()),
+        None => format!("{value:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_and_long_values_are_not_shown() {
+        assert_eq!(shown("DELIVERY_FAIL_RATE", "often"), "\"often\"");
+        assert_eq!(shown("API_TOKEN", "hunter2"), "redacted");
+        assert!(shown("QUEUE_URL", &"x".repeat(5000)).len() < 80);
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let mut settings = Settings::empty();
+        settings.required("PATTERNS_TEST_NOT_SET_A");
+        settings.required("PATTERNS_TEST_NOT_SET_B");
+        settings.problem("C is odd".to_owned());
+        let message = settings.finish(()).map_err(|error| error.to_string());
+        assert_eq!(
+            message,
+            Err("the function's environment variables are wrong: PATTERNS_TEST_NOT_SET_A is not set; \
+                 PATTERNS_TEST_NOT_SET_B is not set; C is odd"
+                .to_owned())
+        );
     }
 }

@@ -11,17 +11,22 @@ pub enum ProviderError {
     /// It was made to fail by `DELIVERY_FAIL_RATE`.
     #[error("the provider answered 503 (DELIVERY_FAIL_RATE is {0})")]
     Unavailable(f64),
+    /// It holds the text of `DELIVERY_FAIL_MATCH`.
+    #[error("the provider refused it (it holds {0:?}, which is DELIVERY_FAIL_MATCH)")]
+    Matched(String),
 }
 
-/// A provider that takes `DELIVERY_LATENCY_MS` for each notification and refuses a share `DELIVERY_FAIL_RATE` of them.
+/// A provider that takes `DELIVERY_LATENCY_MS` for each notification, refuses a share `DELIVERY_FAIL_RATE` of them,
+/// and all that hold the text `DELIVERY_FAIL_MATCH`.
 #[derive(Clone, Debug)]
 pub struct Provider {
     fail_rate: f64,
+    fail_match: String,
     latency: Duration,
 }
 
 impl Provider {
-    /// Reads both variables; by default nothing fails and nothing takes time.
+    /// Reads the three variables; by default nothing fails and nothing takes time.
     pub fn read(settings: &mut Settings) -> Self {
         let fail_rate =
             settings.optional("DELIVERY_FAIL_RATE", 0.0, "a number from 0 to 1", |rate| {
@@ -33,8 +38,11 @@ impl Provider {
             "milliseconds from 0 to 60000",
             |ms| *ms <= 60_000,
         );
+        let fail_match =
+            settings.optional("DELIVERY_FAIL_MATCH", String::new(), "a text", |_| true);
         Self {
             fail_rate,
+            fail_match,
             latency: Duration::from_millis(latency_ms),
         }
     }
@@ -46,11 +54,19 @@ impl Provider {
         if fastrand::f64() < self.fail_rate {
             return Err(ProviderError::Unavailable(self.fail_rate));
         }
+        if !self.fail_match.is_empty() && holds(envelope, &self.fail_match) {
+            return Err(ProviderError::Matched(self.fail_match.clone()));
+        }
         tracing::info!(
-            event_id = envelope.id,
+            eventId = envelope.id,
             action = envelope.action.word(),
             "notification delivered"
         );
         Ok(())
     }
+}
+
+/// Whether the envelope's JSON holds `text`; what cannot be written holds nothing.
+fn holds(envelope: &Envelope, text: &str) -> bool {
+    serde_json::to_string(envelope).is_ok_and(|json| json.contains(text))
 }

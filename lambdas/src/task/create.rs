@@ -5,9 +5,10 @@ use lambda_http::{Error, Request};
 use patterns_core::task::{NewTask, Task, invalid_fields};
 use uuid::Uuid;
 
-use super::{Writer, now, parse_body, serve};
+use super::{Writer, now};
 use crate::envelope::Action;
-use crate::http::{Outcome, Refusal, answer};
+use crate::http::read::json_body;
+use crate::http::{Outcome, Refusal, answer, serve};
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
@@ -17,7 +18,7 @@ pub async fn run() -> Result<(), Error> {
 }
 
 async fn create(writer: &Writer, request: &Request, correlation_id: &str) -> Outcome {
-    let new: NewTask = parse_body(request)?;
+    let new: NewTask = json_body(request)?;
     let invalid = invalid_fields(&new.title, new.detail.as_deref());
     if !invalid.is_empty() {
         return Err(Refusal::Invalid(invalid));

@@ -3,9 +3,9 @@
 use lambda_http::http::StatusCode;
 use lambda_http::{Error, Request};
 
-use super::{Writer, serve, task_id};
+use super::{Writer, no_task, task_id};
 use crate::envelope::Action;
-use crate::http::{Outcome, Refusal};
+use crate::http::{Answer, Outcome, Refusal, serve};
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
@@ -20,9 +20,9 @@ async fn delete(writer: &Writer, request: &Request, correlation_id: &str) -> Out
         .delete(&task_id(request)?)
         .await
         .map_err(|error| Refusal::failed("Failed to delete task", error))?
-        .ok_or(Refusal::NotFound)?;
+        .ok_or_else(no_task)?;
     writer
         .tell(Action::TaskDeleted, &task, correlation_id, "delete-task")
         .await;
-    Ok((StatusCode::NO_CONTENT, None))
+    Ok(Answer::empty(StatusCode::NO_CONTENT))
 }

@@ -3,8 +3,8 @@
 use lambda_http::http::StatusCode;
 use lambda_http::{Error, Request};
 
-use super::{Reader, serve, task_id};
-use crate::http::{Outcome, Refusal, answer};
+use super::{Reader, no_task, task_id};
+use crate::http::{Outcome, Refusal, answer, serve};
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
@@ -18,6 +18,6 @@ async fn get(reader: &Reader, request: &Request) -> Outcome {
         .get(&task_id(request)?)
         .await
         .map_err(|error| Refusal::failed("Failed to retrieve task", error))?
-        .ok_or(Refusal::NotFound)?;
+        .ok_or_else(no_task)?;
     answer(StatusCode::OK, &task)
 }

@@ -3,8 +3,8 @@
 use lambda_http::Error;
 use lambda_http::http::StatusCode;
 
-use super::{Reader, serve};
-use crate::http::{Outcome, Refusal, answer};
+use super::Reader;
+use crate::http::{Outcome, Refusal, answer, serve};
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {

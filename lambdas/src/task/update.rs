@@ -6,9 +6,10 @@ use lambda_http::{Error, Request};
 use patterns_core::task::{Task, invalid_fields};
 use serde::Deserialize;
 
-use super::{Writer, now, parse_body, serve, task_id};
+use super::{Writer, no_task, now, task_id};
 use crate::envelope::Action;
-use crate::http::{Outcome, Refusal, answer};
+use crate::http::read::json_body;
+use crate::http::{Outcome, Refusal, answer, serve};
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
@@ -29,7 +30,7 @@ struct Replacement {
 
 async fn update(writer: &Writer, request: &Request, correlation_id: &str) -> Outcome {
     let id = task_id(request)?;
-    let wanted: Replacement = parse_body(request)?;
+    let wanted: Replacement = json_body(request)?;
     let invalid = invalid_fields(&wanted.title, wanted.detail.as_deref());
     if !invalid.is_empty() {
         return Err(Refusal::Invalid(invalid));
@@ -48,7 +49,7 @@ async fn update(writer: &Writer, request: &Request, correlation_id: &str) -> Out
         .replace(&task)
         .await
         .map_err(|error| Refusal::failed("Failed to update task", error))?
-        .ok_or(Refusal::NotFound)?;
+        .ok_or_else(no_task)?;
     // The creation time is the store's to know; the replacement left it alone.
     task.created_at = before.created_at;
     let completed = task.is_complete && !before.is_complete;
