@@ -31,8 +31,10 @@ pub enum Action {
     TurnView,
     Redrive,
     RedriveQueue,
+    Edit,
     PauseOrResume,
     CancelRedrive,
+    TakeBack,
     BreakOrHeal,
     Burst,
     CreateTask,
@@ -40,6 +42,7 @@ pub enum Action {
     PreviousPattern,
     Commit,
     Force,
+    Options,
     Cancel,
     NextField,
     PreviousField,
@@ -71,6 +74,8 @@ pub enum Context {
     Operations,
     /// A failed event, whole.
     Detail,
+    /// A redrive with its events.
+    Outcomes,
     /// The second key.
     Confirm,
     /// The choice of a target.
@@ -202,6 +207,7 @@ pub const TABLE: &[Entry] = &[
     entry(Action::TurnView, "groups", Context::Failed, &[key('v')], "groups", "show what failed alike as groups"),
     entry(Action::Mark, "mark", Context::Failed, &[key(' ')], "mark", "mark this event, or not any more"),
     danger(Action::RedriveQueue, "redrive-all", Context::Failed, &[key('A')], "redrive all", "redrive everything in the queue of this event, or what is shown of it"),
+    danger(Action::Edit, "edit", Context::Failed, &[key('e')], "edit", "redrive with another payload, written in your editor; the marked events with a JSON Patch"),
     entry(Action::CopyId, "copy-id", Context::Failed, &[key('y')], "copy id", "copy the event's id"),
 
     entry(Action::Open, "open", Context::Groups, &[named(KeyCode::Enter)], "its events", "show the events of this group"),
@@ -217,17 +223,28 @@ pub const TABLE: &[Entry] = &[
     entry(Action::PreviousPattern, "previous-pattern", Context::Tasks, &[key('[')], "", "show the tasks of the previous pattern"),
     entry(Action::CopyId, "copy-id", Context::Tasks, &[key('y')], "copy id", "copy the task's id"),
 
+    entry(Action::Open, "open", Context::Operations, &[named(KeyCode::Enter)], "its events", "show what became of each event of the selected redrive"),
     danger(Action::PauseOrResume, "pause-or-resume", Context::Operations, &[key('p')], "pause/resume", "pause the selected redrive, or let it go on"),
     danger(Action::CancelRedrive, "cancel-redrive", Context::Operations, &[key('c')], "cancel", "end the selected redrive; what it has not reached stays"),
+    danger(Action::TakeBack, "take-back", Context::Operations, &[key('u')], "take back", "take back what the selected redrive sent and nobody has received"),
     danger(Action::Burst, "burst", Context::Operations, &[key('b')], "burst", "create tasks at a fixed rate"),
     entry(Action::CopyId, "copy-id", Context::Operations, &[key('y')], "copy id", "copy the operation's id"),
 
     danger(Action::Redrive, "redrive", Context::Detail, &[key('r')], "redrive", "redrive this event"),
     danger(Action::RedriveQueue, "redrive-queue", Context::Detail, &[key('A')], "redrive queue", "redrive everything in the queue of this event"),
+    danger(Action::Edit, "edit", Context::Detail, &[key('e')], "edit", "redrive this event with another payload, written in your editor"),
     entry(Action::CopyId, "copy-id", Context::Detail, &[key('y')], "copy id", "copy the event's id"),
+
+    entry(Action::Open, "open", Context::Outcomes, &[named(KeyCode::Enter)], "open", "show the failed event that this one came back as, or that stayed"),
+    entry(Action::TurnView, "returned", Context::Outcomes, &[key('v')], "returned/all", "show only events that came back, or all"),
+    danger(Action::PauseOrResume, "pause-or-resume", Context::Outcomes, &[key('p')], "pause/resume", "pause this redrive, or let it go on"),
+    danger(Action::CancelRedrive, "cancel-redrive", Context::Outcomes, &[key('c')], "cancel", "end this redrive; what it has not reached stays"),
+    danger(Action::TakeBack, "take-back", Context::Outcomes, &[key('u')], "take back", "take back what this redrive sent and nobody has received"),
+    entry(Action::CopyId, "copy-id", Context::Outcomes, &[key('y')], "copy id", "copy the operation's id"),
 
     entry(Action::Commit, "commit", Context::Confirm, &[named(KeyCode::Enter)], "do it", "do what is stated"),
     entry(Action::Force, "force", Context::Confirm, &[key('F')], "", "do it though something stops it that can be forced"),
+    entry(Action::Options, "options", Context::Confirm, &[key('o')], "options", "choose rate, care, steps, target and reason, and plan again"),
     entry(Action::Cancel, "cancel", Context::Confirm, &[named(KeyCode::Esc), key('q')], "cancel", "do nothing"),
 
     entry(Action::Commit, "choose", Context::Choose, &[named(KeyCode::Enter)], "choose", "plan with the selected target"),
@@ -273,7 +290,10 @@ pub fn contexts_of(place: Place, layer: Option<&Layer>) -> &'static [Context] {
     match layer {
         Some(Layer::Help { .. }) => &[Move, Browse, Always],
         Some(Layer::Detail(_)) => &[Context::Detail, Move, Browse, Always],
-        Some(Layer::Planning(_) | Layer::Confirm(_)) => &[Context::Confirm, Always],
+        Some(Layer::Outcomes(_)) => &[Context::Outcomes, Move, Browse, Always],
+        Some(Layer::Reading(_) | Layer::Planning(_) | Layer::Confirm(_)) => {
+            &[Context::Confirm, Move, Always]
+        }
         Some(Layer::Choose(_)) => &[Context::Choose, Move, Always],
         Some(Layer::Form(_)) => &[Context::Form, Always],
         Some(Layer::Search(_)) => &[Context::Search, Always],
@@ -331,10 +351,10 @@ mod tests {
                 answer: None,
                 scroll: 0,
             }),
+            Layer::Outcomes(crate::outcomes::Outcomes::new(String::new())),
             Layer::Planning(patterns_core::protocol::Request::Refresh),
             Layer::Choose(crate::layer::Choose {
-                dead_letter_queue: String::new(),
-                selection: patterns_core::operation::Selection::Everything,
+                asked: patterns_core::protocol::Request::Refresh,
                 origins: Vec::new(),
                 at: 0,
             }),

@@ -1,5 +1,5 @@
 //! The loop: what happens becomes a message, messages change the model, effects are carried out, and the model is drawn.
-//! Nothing else in the dashboard awaits.
+//! Nothing else in the dashboard awaits but the editor, which has the terminal meanwhile.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::event::{Event, EventStream, KeyEventKind};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use patterns_core::problem::{Problem, ProblemKind, exit};
 use patterns_core::protocol::Request;
@@ -17,6 +17,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::client::{Client, Strings};
+use crate::editor;
 use crate::effect::Effect;
 use crate::follow::follow;
 use crate::message::Message;
@@ -80,6 +81,10 @@ impl Signals {
 }
 
 /// What one turn of the loop found.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one exists in each turn, and not for long"
+)]
 enum Turn {
     Message(Message),
     Draw,
@@ -113,7 +118,7 @@ impl App {
     async fn run(mut self, terminal: &mut Terminal, signals: &mut Signals) -> io::Result<()> {
         // The first frame is there before anything is connected.
         self.draw(terminal)?;
-        let mut keys = EventStream::new();
+        let mut keys = None;
         let (sender, mut link) = mpsc::channel(LINK_MESSAGES);
         let mut following = JoinSet::new();
         following.spawn(follow(self.client.clone(), sender));
@@ -123,7 +128,7 @@ impl App {
             // In this order, so that no flood of snapshots delays a key.
             let event = tokio::select! {
                 biased;
-                key = keys.next() => match key {
+                key = keys.get_or_insert_with(EventStream::new).next() => match key {
                     Some(key) => key.map(of_terminal)?.map_or(Turn::Draw, Turn::Message),
                     // The terminal is gone.
                     None => Turn::End,
@@ -150,7 +155,7 @@ impl App {
                         if effect == Effect::Quit {
                             return Ok(());
                         }
-                        self.carry_out(effect, terminal, signals).await?;
+                        self.carry_out(effect, terminal, signals, &mut keys).await?;
                     }
                 }
             }
@@ -170,9 +175,24 @@ impl App {
         effect: Effect,
         terminal: &mut Terminal,
         signals: &mut Signals,
+        keys: &mut Option<EventStream>,
     ) -> io::Result<()> {
         match effect {
             Effect::Send(request) => self.send(request),
+            Effect::Read(id) => self.read(id),
+            Effect::Edit(editing, text) => {
+                // Whoever still reads keys would take them from the editor. A new stream waits for the old one to end, so
+                // it is made only afterwards.
+                *keys = None;
+                Terminal::lend();
+                let program = editor::program();
+                let written = editor::edit(&program, &text, editing.suffix()).await;
+                self.resume(terminal)?;
+                // Ctrl-C was meant for the editor.
+                while signals.interrupt.recv().now_or_never().is_some() {}
+                self.tasks
+                    .spawn(async move { Message::Written(editing, written) });
+            }
             Effect::Copy(text) => {
                 crossterm::execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))?;
             }
@@ -193,6 +213,14 @@ impl App {
         self.tasks.spawn(async move {
             let answer = client.send(request.clone()).await;
             Message::Replied(request, Box::new(answer))
+        });
+    }
+
+    fn read(&mut self, id: String) {
+        let client = self.client.exact();
+        self.tasks.spawn(async move {
+            let answer = client.send(Request::FailedShow { id: id.clone() }).await;
+            Message::Read(id, Box::new(answer))
         });
     }
 

@@ -44,8 +44,14 @@ pub enum Command {
     Failed(Failed),
     /// Send failed events back to where they failed
     Redrive(Redrive),
-    /// Redrives and bursts: list them, or show, pause, resume or cancel one
+    /// Redrives and bursts: list them, or show, pause, resume, cancel or take back one
     Operations(Operations),
+    /// Who changed what, why, and what became of it
+    Audit {
+        /// Only this operation
+        #[arg(value_name = "ID")]
+        id: Option<String>,
+    },
     /// Tasks of a pattern stack
     #[command(subcommand)]
     Task(Task),
@@ -154,6 +160,12 @@ pub struct Redrive {
     /// How fast and how carefully
     #[command(flatten)]
     pub manner: Manner,
+    /// What is changed in the payloads
+    #[command(flatten)]
+    pub change: Change,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT", conflicts_with = "dry_run")]
+    pub reason: Option<String>,
     /// Start it though something stops it that can be forced
     #[arg(long)]
     pub force: bool,
@@ -163,7 +175,7 @@ pub struct Redrive {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
-    /// Wait until it ended; exits 1 when an event failed or is in doubt
+    /// Wait until every event is settled or returned; exits 1 when one failed, returned or is in doubt
     #[arg(long, conflicts_with = "dry_run")]
     pub wait: bool,
 }
@@ -177,6 +189,20 @@ pub struct Manner {
     /// One event at a time; pauses where one may have been sent already, instead of sending it again
     #[arg(long)]
     pub careful: bool,
+    /// Without the steps that more than 20 events go in, each when those before it are proven processed
+    #[arg(long)]
+    pub all_at_once: bool,
+}
+
+/// What `redrive` changes in the payloads.
+#[derive(Debug, Args)]
+pub struct Change {
+    /// A JSON Patch (RFC 6902) for the payload of every event; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "body")]
+    pub patch: Option<PathBuf>,
+    /// Exactly this text instead of the payload of every event; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub body: Option<PathBuf>,
 }
 
 /// `operations …`
@@ -207,6 +233,22 @@ pub enum OperationCommand {
     },
     /// End a redrive after the batches under way; what was not reached stays in the dead-letter queue
     Cancel {
+        /// Its id
+        id: String,
+    },
+    /// Take back into the dead-letter queue what a redrive has sent and nobody has received yet
+    Return {
+        /// Its id
+        id: String,
+        /// Why, for the audit
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// What became of each event of a redrive
+    Outcomes {
         /// Its id
         id: String,
     },

@@ -11,7 +11,7 @@ use patterns_core::protocol::{Envelope, Hello, PROTOCOL, Reply, Request};
 use patterns_core::snapshot::Snapshot;
 use patterns_core::text;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
 
@@ -61,6 +61,14 @@ impl Client {
             socket,
             strings,
         })
+    }
+
+    /// The same with every string as it is: for what is sent back.
+    pub fn exact(&self) -> Self {
+        Self {
+            strings: Strings::Exact,
+            ..self.clone()
+        }
     }
 
     /// Where the daemon is looked for.
@@ -159,7 +167,7 @@ impl Client {
         let mut value = serde_json::from_slice(body)
             .map_err(|error| self.strange(&format!("its answer is not JSON: {error}")))?;
         if self.strings == Strings::Visible {
-            text::make_visible(&mut value);
+            make_visible(&mut value);
         }
         Ok(value)
     }
@@ -238,6 +246,26 @@ impl Client {
             text::visible(why),
             "check that it is the daemon, of the same version:\n  patterns-tui doctor",
         )
+    }
+}
+
+/// Makes all strings of an answer visible; what a plan changes in payloads keeps its lines, which are compared.
+fn make_visible(value: &mut Value) {
+    let edits = value.pointer_mut("/value/edits").map(Value::take);
+    text::make_visible(value);
+    let Some(mut edits) = edits else { return };
+    let members = edits.as_array_mut().into_iter().flatten();
+    for member in members
+        .filter_map(Value::as_object_mut)
+        .flat_map(Map::values_mut)
+    {
+        match member {
+            Value::String(lines) => *lines = text::visible_lines(lines),
+            other => text::make_visible(other),
+        }
+    }
+    if let Some(place) = value.pointer_mut("/value/edits") {
+        *place = edits;
     }
 }
 
@@ -348,6 +376,19 @@ mod tests {
             };
             assert_eq!(tasks[0].title, title);
         }
+    }
+
+    #[tokio::test]
+    async fn what_an_edit_changes_keeps_its_lines() {
+        let mut plan = sample::edited_plan();
+        plan.edits[0].after = "{\n\u{1b}[2J\n}".to_owned();
+        let body = serde_json::to_string(&Reply::Plan(Box::new(plan))).unwrap();
+        let daemon = Daemon::answer(move |_| (200, body.clone()));
+        let asked = Request::TakeBack { id: String::new() };
+        let Ok(Reply::Plan(plan)) = daemon.client().send(asked).await else {
+            panic!()
+        };
+        assert_eq!(plan.edits[0].after, "{\n␛[2J\n}");
     }
 
     #[tokio::test]

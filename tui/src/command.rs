@@ -1,6 +1,8 @@
 //! The one-shot commands: ask the daemon, print the answer, end with an exit code.
 
+mod audit;
 mod burst;
+mod change;
 mod copy;
 mod doctor;
 mod failed;
@@ -14,6 +16,8 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use patterns_core::problem::{Problem, ProblemKind};
+use patterns_core::protocol::REASON_MAX;
+use patterns_core::text::visible_lines;
 
 use crate::cli::{Command, Failed};
 use crate::client::{Client, Strings};
@@ -32,17 +36,24 @@ pub async fn run(command: Command, socket: PathBuf, json: bool) -> Result<u8, Pr
     match &command {
         Command::Failed(Failed::Import { file, .. }) => copy::check(file)?,
         Command::Redrive(redrive) => redrive::check(redrive)?,
+        Command::Operations(args) => operations::check(args)?,
         Command::Burst(burst) => burst::check(burst)?,
         Command::Task(task) => task::check(task)?,
-        Command::Status | Command::Failed(_) | Command::Operations(_) | Command::Doctor => {}
+        Command::Status | Command::Failed(_) | Command::Audit { .. } | Command::Doctor => {}
     }
+    // Read before anybody is asked for anything: standard input can be read once.
+    let edit = match &command {
+        Command::Redrive(redrive) => change::read(&redrive.change)?,
+        _ => None,
+    };
     // Says within a second when nobody is there, or when it is another version.
     client.hello().await?;
     match command {
         Command::Status => status::run(&client, json).await,
         Command::Failed(failed) => failed::run(&client, failed, json).await,
-        Command::Redrive(redrive) => redrive::run(&client, redrive, json).await,
+        Command::Redrive(redrive) => redrive::run(&client, redrive, edit, json).await,
         Command::Operations(operations) => operations::run(&client, operations, json).await,
+        Command::Audit { id } => audit::run(&client, id, json).await,
         Command::Task(task) => task::run(&client, task, json).await,
         Command::Burst(burst) => burst::run(&client, burst, json).await,
         Command::Doctor => doctor::run(&client, json).await,
@@ -72,11 +83,27 @@ fn require_yes_or_terminal(yes: bool) -> Result<(), Problem> {
     ))
 }
 
+/// Refuses a reason that the audit does not take.
+fn require_short(reason: Option<&str>) -> Result<(), Problem> {
+    match reason {
+        Some(reason) if reason.len() > REASON_MAX => Err(Problem::new(
+            ProblemKind::Usage,
+            "the reason is not valid",
+            format!(
+                "it has {} bytes, and the audit takes {REASON_MAX}",
+                reason.len()
+            ),
+            "say it in fewer words",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// States what will happen and asks; only `y` and `yes` agree. On stderr, because stdout belongs to the result.
 fn agreed(statement: &str) -> Result<bool, Problem> {
     let ask = || -> io::Result<bool> {
         let mut out = io::stderr().lock();
-        write!(out, "{statement}Do it? [y/N] ")?;
+        write!(out, "{}Do it? [y/N] ", visible_lines(statement))?;
         out.flush()?;
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;

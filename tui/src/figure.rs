@@ -57,6 +57,11 @@ pub fn count(number: u64, noun: &str) -> String {
     }
 }
 
+/// Who asked for something.
+pub fn user(uid: u32) -> String {
+    format!("user {uid}")
+}
+
 /// Where a plan's events go, and whether that is where they failed.
 pub fn target(plan: &Plan) -> String {
     if plan.elsewhere {

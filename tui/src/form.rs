@@ -1,6 +1,7 @@
-//! Forms: what is typed before a task is created or a burst is started.
+//! Forms: what is typed before a task is created, a burst is started or a redrive is planned again.
 
-use patterns_core::protocol::{BURST_COUNT_MAX, BURST_RATE_MAX, Request};
+use patterns_core::operation::{Manner, RATE_MAX};
+use patterns_core::protocol::{BURST_COUNT_MAX, BURST_RATE_MAX, REASON_MAX, Request};
 use patterns_core::task::{NewTask, invalid_fields};
 use tui_input::Input;
 
@@ -11,6 +12,8 @@ pub enum Purpose {
     Task,
     /// Start a burst.
     Burst,
+    /// Plan a redrive differently.
+    Options,
 }
 
 /// What a field holds.
@@ -55,16 +58,22 @@ impl Field {
             .iter()
             .position(|option| Some(option.as_str()) == chosen)
             .unwrap_or(0);
-        let entry = Entry::Choice {
-            options: options.to_vec(),
-            at,
-        };
+        Self::choice("pattern", "Pattern", options.to_vec(), at)
+    }
+
+    fn choice(name: &'static str, label: &'static str, options: Vec<String>, at: usize) -> Self {
         Self {
-            name: "pattern",
-            label: "Pattern",
-            entry,
+            name,
+            label,
+            entry: Entry::Choice { options, at },
             error: None,
         }
+    }
+
+    /// One of two, the second when `second`.
+    fn either(name: &'static str, label: &'static str, options: [&str; 2], second: bool) -> Self {
+        let options = options.map(str::to_owned).to_vec();
+        Self::choice(name, label, options, usize::from(second))
     }
 
     /// What it holds, as text.
@@ -85,6 +94,8 @@ pub struct Form {
     pub fields: Vec<Field>,
     /// The position of the field that takes what is typed.
     pub focus: usize,
+    /// The plan that it changes, or that it asked for last.
+    pub asked: Option<Request>,
     /// Whether it was sent and the answer is not here yet.
     pub sent: bool,
 }
@@ -101,6 +112,7 @@ impl Form {
             purpose: Purpose::Task,
             fields,
             focus: 0,
+            asked: None,
             sent: false,
         }
     }
@@ -116,6 +128,48 @@ impl Form {
             purpose: Purpose::Burst,
             fields,
             focus: 0,
+            asked: None,
+            sent: false,
+        }
+    }
+
+    /// Asks how to redrive, starting with what was `asked` for. Only the reason of taking back can be chosen.
+    pub fn options(asked: &Request, reason: Option<&str>) -> Self {
+        let mut fields = Vec::new();
+        if let Request::Plan { to, manner, .. } = asked {
+            let rate = manner.rate.map(|rate| rate.to_string());
+            fields.extend([
+                Field::text(
+                    "rate",
+                    "Events per second at most; empty: as fast as it can",
+                    rate.as_deref().unwrap_or_default(),
+                ),
+                Field::either(
+                    "steps",
+                    "Above 20 events",
+                    ["in steps", "all at once"],
+                    manner.all_at_once,
+                ),
+                Field::either(
+                    "careful",
+                    "An event that may have been sent already",
+                    ["is sent again", "waits, and each goes alone"],
+                    manner.careful,
+                ),
+                Field::text(
+                    "to",
+                    "Queue or function to send to; empty: where they failed",
+                    to.as_deref().unwrap_or_default(),
+                ),
+            ]);
+        }
+        let reason = reason.unwrap_or_default();
+        fields.push(Field::text("reason", "Why, for the audit", reason));
+        Self {
+            purpose: Purpose::Options,
+            fields,
+            focus: 0,
+            asked: Some(asked.clone()),
             sent: false,
         }
     }
@@ -159,6 +213,7 @@ impl Form {
         match self.purpose {
             Purpose::Task => self.task_request(),
             Purpose::Burst => self.burst_request(),
+            Purpose::Options => self.plan_request(),
         }
     }
 
@@ -210,6 +265,55 @@ impl Form {
             rate: rate?,
             count: count?,
         })
+    }
+
+    fn plan_request(&mut self) -> Option<Request> {
+        let mut request = self.asked.clone()?;
+        let mut valid = true;
+        if self
+            .reason()
+            .is_some_and(|reason| reason.len() > REASON_MAX)
+        {
+            self.blame("reason", &format!("At most {REASON_MAX} bytes"));
+            valid = false;
+        }
+        if let Request::Plan { to, manner, .. } = &mut request {
+            let typed = self.value("rate").trim().to_owned();
+            let rate = typed
+                .parse()
+                .ok()
+                .filter(|rate| *rate > 0.0 && *rate <= RATE_MAX);
+            if rate.is_none() && !typed.is_empty() {
+                self.blame(
+                    "rate",
+                    &format!("Empty, or a number above 0, at most {RATE_MAX}"),
+                );
+                valid = false;
+            }
+            let target = self.value("to").trim();
+            *to = (!target.is_empty()).then(|| target.to_owned());
+            *manner = Manner {
+                rate,
+                careful: self.second("careful"),
+                all_at_once: self.second("steps"),
+            };
+        }
+        valid.then_some(request)
+    }
+
+    /// Whether the second of two is chosen.
+    fn second(&self, name: &str) -> bool {
+        let field = self.fields.iter().find(|field| field.name == name);
+        matches!(
+            field.map(|field| &field.entry),
+            Some(Entry::Choice { at: 1, .. })
+        )
+    }
+
+    /// Why, as far as it was typed.
+    pub fn reason(&self) -> Option<String> {
+        let reason = self.value("reason").trim();
+        (!reason.is_empty()).then(|| reason.to_owned())
     }
 
     fn pattern(&self) -> Option<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::SignedDuration;
 use patterns_core::failed::Filter;
-use patterns_core::operation::{Manner, Operation, OperationState, Redrive, Selection};
+use patterns_core::operation::{Edit, Manner, Operation, OperationState, Redrive, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Reply, Request};
 use patterns_core::text::is_hostile;
@@ -151,6 +151,271 @@ fn what_is_stopped_starts_only_when_it_is_forced() {
         force: true,
     };
     assert_eq!(press(&mut model, "F"), [Effect::Send(start)]);
+}
+
+/// The question before a redrive of everything.
+fn asked_to_confirm() -> Model {
+    let mut model = sample::live();
+    press(&mut model, "r");
+    let plan = Ok(Reply::Plan(Box::new(sample::plan())));
+    answer(&mut model, handoff_plan(), plan);
+    model
+}
+
+#[test]
+fn options_make_another_plan_and_the_reason_goes_with_it() {
+    let mut model = asked_to_confirm();
+    let sent = press(&mut model, "o5⇥ ⇥ ⇥⇥too fast⏎");
+    let Request::Plan {
+        dead_letter_queue,
+        selection,
+        ..
+    } = handoff_plan()
+    else {
+        panic!()
+    };
+    let other = Request::Plan {
+        dead_letter_queue,
+        selection,
+        to: None,
+        manner: Manner {
+            rate: Some(5.0),
+            careful: true,
+            all_at_once: true,
+        },
+        edit: None,
+    };
+    assert_eq!(sent, [Effect::Send(other.clone())]);
+    assert_eq!(press(&mut model, "⏎"), [], "asked once");
+    let refused = Problem::new(ProblemKind::Usage, "no plan", "rate: too high", "");
+    answer(&mut model, other.clone(), Err(refused));
+    let Some(Layer::Form(form)) = model.layers.last() else {
+        panic!("what was typed is gone")
+    };
+    assert_eq!(form.fields[0].error.as_deref(), Some("too high"));
+    assert_eq!(press(&mut model, "⏎"), [Effect::Send(other.clone())]);
+    let mut plan = sample::plan();
+    plan.plan_id = "plan-2".to_owned();
+    answer(&mut model, other, Ok(Reply::Plan(Box::new(plan))));
+    assert_eq!(model.layers.len(), 1, "the first question is answered");
+    let start = Request::Start {
+        plan_id: "plan-2".to_owned(),
+        reason: Some("too fast".to_owned()),
+        force: false,
+    };
+    assert_eq!(press(&mut model, "⏎"), [Effect::Send(start)]);
+}
+
+#[test]
+fn a_reason_alone_needs_no_other_plan() {
+    let mut model = asked_to_confirm();
+    assert_eq!(press(&mut model, "o⇥⇥⇥⇥why⏎"), []);
+    assert_eq!(press(&mut model, "ox⇥⇥⇥⇥⏎"), [], "x is no rate");
+    let start = Request::Start {
+        plan_id: "plan-1".to_owned(),
+        reason: Some("why".to_owned()),
+        force: false,
+    };
+    assert_eq!(press(&mut model, "⎋⏎"), [Effect::Send(start)]);
+}
+
+/// What an editor leaves.
+fn write(model: &mut Model, effects: &[Effect], change: impl Fn(&str) -> String) -> Vec<Effect> {
+    let [Effect::Edit(editing, text)] = effects else {
+        panic!("{effects:?}")
+    };
+    let written = Ok(change(text));
+    update(model, Message::Written(editing.clone(), written))
+}
+
+/// The event that is to be edited, as it is.
+fn read(model: &mut Model, id: &str) -> Vec<Effect> {
+    let mut detail = sample::hostile_detail();
+    detail.event.id = id.to_owned();
+    let event = Ok(Reply::Event(Box::new(detail)));
+    update(model, Message::Read(id.to_owned(), Box::new(event)))
+}
+
+#[test]
+fn a_payload_is_edited_planned_and_confirmed() {
+    let mut model = on_failed();
+    let id = "0b5e55ed0000";
+    assert_eq!(press(&mut model, "e"), [Effect::Read(id.to_owned())]);
+    let opened = read(&mut model, id);
+    assert!(model.layers.is_empty());
+    assert_eq!(write(&mut model, &opened, str::to_owned), []);
+    assert!(
+        model
+            .notices
+            .last()
+            .unwrap()
+            .text
+            .contains("Nothing was changed")
+    );
+
+    press(&mut model, "e");
+    let opened = read(&mut model, id);
+    assert_eq!(write(&mut model, &opened, |_| "{".to_owned()), []);
+    assert!(model.notices.last().unwrap().text.contains("not JSON"));
+    let again = press(&mut model, "⎋e");
+    let [Effect::Edit(_, text)] = again.as_slice() else {
+        panic!("{again:?}")
+    };
+    assert_eq!(text, "{", "what was written is not lost");
+    let planned = write(&mut model, &again, |_| "{\"a\": 1}\n".to_owned());
+    let [Effect::Send(request)] = planned.as_slice() else {
+        panic!("{planned:?}")
+    };
+    let Request::Plan {
+        edit, selection, ..
+    } = request
+    else {
+        panic!("{request:?}")
+    };
+    assert_eq!(*edit, Some(Edit::Payload("{\"a\":1}".to_owned())));
+    assert_eq!(*selection, Selection::Chosen(vec![id.to_owned()]));
+    let plan = Ok(Reply::Plan(Box::new(sample::edited_plan())));
+    answer(&mut model, request.clone(), plan);
+    assert!(matches!(model.layers.as_slice(), [Layer::Confirm(_)]));
+    assert_eq!(model.draft, None);
+}
+
+#[test]
+fn a_withdrawn_wish_to_edit_opens_no_editor() {
+    let mut model = on_failed();
+    press(&mut model, "e⎋");
+    assert_eq!(read(&mut model, "0b5e55ed0000"), []);
+    press(&mut model, "e");
+    let gone = Problem::new(ProblemKind::NotFound, "no such event", "it is gone", "");
+    let answer = Message::Read("0b5e55ed0000".to_owned(), Box::new(Err(gone)));
+    assert_eq!(update(&mut model, answer), []);
+    assert!(model.layers.is_empty() && model.notices.last().unwrap().error);
+}
+
+#[test]
+fn marked_events_get_one_patch() {
+    let mut model = on_failed();
+    let opened = press(&mut model, "  e");
+    let patch = serde_json::json!([{"op": "remove", "path": "/a"}]);
+    let planned = write(&mut model, &opened, |_| patch.to_string());
+    let ids = vec!["0b5e55ed0000".to_owned(), "0b5e55ed0001".to_owned()];
+    let wanted = Request::Plan {
+        dead_letter_queue: "queue-leveling-notifications-dlq".to_owned(),
+        selection: Selection::Chosen(ids),
+        to: None,
+        manner: Manner::default(),
+        edit: Some(Edit::Patch(patch)),
+    };
+    assert_eq!(planned, [Effect::Send(wanted.clone())]);
+    let refused = Problem::new(ProblemKind::Conflict, "no plan", "it does not fit", "");
+    answer(&mut model, wanted, Err(refused));
+    let again = press(&mut model, "⎋e");
+    assert!(
+        matches!(again.as_slice(), [Effect::Edit(_, text)] if text.contains("remove")),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn a_redrive_is_opened_and_leads_to_what_came_back() {
+    let mut model = sample::live();
+    press(&mut model, "4");
+    assert_eq!(press(&mut model, "⏎"), [], "a burst has no events");
+    let id = sample::redrive().operation_id;
+    let asked = |after| Request::Outcomes {
+        id: id.clone(),
+        after,
+    };
+    assert_eq!(press(&mut model, "j⏎"), [Effect::Send(asked(None))]);
+    let page = sample::outcomes();
+    let last = page.last().map(|outcome| outcome.message_id.clone());
+    let more = answer(&mut model, asked(None), Ok(Reply::Outcomes(page)));
+    assert_eq!(more, [Effect::Send(asked(last.clone()))]);
+    answer(&mut model, asked(last), Ok(Reply::Outcomes(Vec::new())));
+    assert_eq!(press(&mut model, "⏎"), []);
+    assert!(model.notices.last().unwrap().text.contains("it is settled"));
+    assert_eq!(press(&mut model, "v"), [Effect::Send(asked(None))]);
+    answer(
+        &mut model,
+        asked(None),
+        Ok(Reply::Outcomes(sample::outcomes())),
+    );
+    let returned = "c0ffee000002".to_owned();
+    let show = Request::FailedShow {
+        id: returned.clone(),
+    };
+    assert_eq!(press(&mut model, "⏎"), [Effect::Send(show.clone())]);
+    let detail = Ok(Reply::Event(Box::new(sample::hostile_detail())));
+    answer(&mut model, show, detail);
+    let copied = press(&mut model, "y");
+    assert_eq!(copied, [Effect::Copy(sample::hostile_detail().event.id)]);
+    let redrive = press(&mut model, "r");
+    assert!(
+        matches!(redrive.as_slice(), [Effect::Send(Request::Plan { .. })]),
+        "{redrive:?}"
+    );
+    press(&mut model, "⎋⎋");
+    assert!(matches!(model.layers.as_slice(), [Layer::Outcomes(_)]));
+}
+
+#[test]
+fn what_is_not_known_yet_is_taken_back_with_two_keys() {
+    let mut model = sample::live();
+    assert_eq!(press(&mut model, "4ju"), []);
+    assert!(
+        model
+            .notices
+            .last()
+            .unwrap()
+            .text
+            .contains("Nothing is left")
+    );
+    let mut snapshot = sample::snapshot();
+    snapshot.operations[1] = Operation::Redrive(sample::ramping());
+    update(&mut model, Message::Snapshot(Box::new(snapshot)));
+    let id = sample::ramping().operation_id;
+    let request = Request::TakeBack { id };
+    assert_eq!(press(&mut model, "u"), [Effect::Send(request.clone())]);
+    let plan = Ok(Reply::Plan(Box::new(sample::take_back_plan())));
+    answer(&mut model, request, plan);
+    assert_eq!(press(&mut model, "owrong one⏎"), []);
+    let start = Request::Start {
+        plan_id: "plan-2".to_owned(),
+        reason: Some("wrong one".to_owned()),
+        force: false,
+    };
+    assert_eq!(press(&mut model, "⏎"), [Effect::Send(start)]);
+}
+
+#[test]
+fn a_verdict_is_news() {
+    let mut model = sample::live();
+    let mut snapshot = sample::snapshot();
+    let mut redrive = Redrive {
+        operation_id: "redrive-62bb".to_owned(),
+        state: OperationState::Completed,
+        sent: 412,
+        settled: 0,
+        ..sample::ramping()
+    };
+    let mut told = |model: &mut Model, redrive: &Redrive| {
+        snapshot.operations[1] = Operation::Redrive(redrive.clone());
+        update(model, Message::Snapshot(Box::new(snapshot.clone())));
+        model.notices.last().cloned()
+    };
+    assert_eq!(told(&mut model, &redrive), None);
+    redrive.settled = 409;
+    redrive.returned = 3;
+    redrive.returned_alike = 3;
+    let notice = told(&mut model, &redrive).unwrap();
+    assert!(notice.error);
+    assert!(
+        notice
+            .text
+            .contains("412 redriven, 409 settled, 3 returned (same error)"),
+        "{}",
+        notice.text
+    );
 }
 
 #[test]
@@ -566,8 +831,9 @@ fn any_answer(request: &Request, sort: u8) -> Result<Reply, Problem> {
                 Request::FailedGroups { .. } => Reply::Groups(sample::groups()),
                 Request::FailedShow { .. } => Reply::Event(Box::new(sample::hostile_detail())),
                 Request::Plan { .. } | Request::TakeBack { .. } => {
-                    Reply::Plan(Box::new(sample::plan()))
+                    Reply::Plan(Box::new(sample::edited_plan()))
                 }
+                Request::Outcomes { after: None, .. } => Reply::Outcomes(sample::outcomes()),
                 Request::Outcomes { .. } => Reply::Outcomes(Vec::new()),
                 Request::Audit { .. } => Reply::Audit(Vec::new()),
                 Request::TaskCreate { .. } => Reply::Task(sample::tasks().remove(0)),
@@ -629,9 +895,23 @@ fn random_step(model: &mut Model, asked: &mut Vec<Request>, step: u8, number: u8
         16 => Message::Connected(Box::new(sample::hello())),
         _ => Message::Tick(sample::now() + SignedDuration::from_secs(i64::from(number))),
     };
-    for effect in update(model, message) {
-        if let Effect::Send(request) = effect {
-            asked.push(request);
+    let mut effects = update(model, message);
+    while let Some(effect) = effects.pop() {
+        match effect {
+            Effect::Send(request) => asked.push(request),
+            Effect::Read(id) => {
+                let answer = any_answer(&Request::FailedShow { id: id.clone() }, number);
+                effects.extend(update(model, Message::Read(id, Box::new(answer))));
+            }
+            Effect::Edit(editing, text) => {
+                let written = match number % 3 {
+                    0 => Ok(text),
+                    1 => Ok("[{}]".to_owned()),
+                    _ => Err(unreachable()),
+                };
+                effects.extend(update(model, Message::Written(editing, written)));
+            }
+            _ => {}
         }
     }
     if step.is_multiple_of(4) {

@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 use patterns_core::failed::{FailedDetail, Origin};
-use patterns_core::operation::{Level, Lint, Outlook, Plan, Selection};
+use patterns_core::operation::{Edited, Level, Lint, Plan};
 use patterns_core::problem::Problem;
 use patterns_core::protocol::Request;
 use tui_input::Input;
 
-use crate::figure;
 use crate::form::Form;
+use crate::outcomes::Outcomes;
+use crate::statement;
 
 /// One layer, with everything it needs.
 #[derive(Clone, Debug)]
@@ -20,6 +21,10 @@ pub enum Layer {
     },
     /// One failed event, whole.
     Detail(Detail),
+    /// One redrive with what became of each of its events.
+    Outcomes(Outcomes),
+    /// The event of that id is read, exactly as it is, because it is to be edited.
+    Reading(String),
     /// The daemon was asked for this plan.
     Planning(Request),
     /// Several origins are possible: where should the events go?
@@ -46,14 +51,24 @@ pub struct Detail {
 /// The choice of a target.
 #[derive(Clone, Debug)]
 pub struct Choose {
-    /// The queue that is to be emptied.
-    pub dead_letter_queue: String,
-    /// Which of its events.
-    pub selection: Selection,
+    /// The plan that was refused, because it names no target.
+    pub asked: Request,
     /// Where they may have failed.
     pub origins: Vec<Origin>,
     /// The position of the selected one.
     pub at: usize,
+}
+
+impl Choose {
+    /// The queue that is to be emptied.
+    pub fn queue(&self) -> &str {
+        match &self.asked {
+            Request::Plan {
+                dead_letter_queue, ..
+            } => dead_letter_queue,
+            _ => "",
+        }
+    }
 }
 
 /// What is about to happen, before it happens.
@@ -67,19 +82,16 @@ pub struct Confirm {
     pub note: Option<String>,
     /// What speaks against it, the worst first.
     pub lint: Vec<Lint>,
+    /// What it changes in the first events.
+    pub edits: Vec<Edited>,
+    /// What was asked for, when it can be asked for differently.
+    pub asked: Option<Request>,
+    /// Lines scrolled away at the top.
+    pub scroll: usize,
     /// Until when it may be confirmed.
     pub until: Option<Timestamp>,
     /// What `Enter` sends.
     pub commit: Request,
-}
-
-/// How long and how many calls, roughly.
-pub fn expected(outlook: &Outlook) -> String {
-    format!(
-        "about {} without pauses, {}",
-        figure::duration(outlook.expected_seconds),
-        figure::count(outlook.expected_calls, "call")
-    )
 }
 
 impl Confirm {
@@ -89,47 +101,47 @@ impl Confirm {
         stops.min_by_key(|lint| lint.forcible)
     }
 
-    /// Asks before a plan is carried out.
-    pub fn redrive(plan: &Plan) -> Self {
-        let chosen = match &plan.selection {
-            Selection::Everything => "everything in the queue".to_owned(),
-            Selection::Chosen(ids) => match ids.as_slice() {
-                [id] => format!("only event {id}"),
-                _ => "only the chosen events".to_owned(),
-            },
-            Selection::Matching(filter) => format!("only those {filter}"),
-        };
-        let note = match &plan.selection {
-            Selection::Everything => Some(
-                "Events that arrive while it runs cannot be told apart and may be taken instead of some of these."
-                    .to_owned(),
-            ),
-            Selection::Chosen(_) | Selection::Matching(_) => None,
-        };
-        let how = match plan.target.kind {
-            patterns_core::failed::OriginKind::Queue => "sent again as they are",
-            patterns_core::failed::OriginKind::Function => {
-                "invoked again with the original payload"
-            }
-        };
+    /// Asks before something that is no plan is done.
+    pub fn of(
+        title: impl Into<String>,
+        facts: Vec<(&'static str, String)>,
+        commit: Request,
+    ) -> Self {
         Self {
-            title: format!("Redrive {}", figure::count(plan.planned, "event")),
-            facts: vec![
-                ("Events", chosen),
-                ("From", format!("queue {}", plan.dead_letter_queue)),
-                ("To", figure::target(plan)),
-                ("Pace", figure::manner(&plan.manner)),
-                ("How", how.to_owned()),
-                ("Takes", expected(&plan.outlook)),
-                ("Account", plan.account_id.clone()),
-                ("Region", plan.region.clone()),
-            ],
-            note,
-            lint: plan.outlook.lint.clone(),
+            title: title.into(),
+            facts,
+            note: None,
+            lint: Vec::new(),
+            edits: Vec::new(),
+            asked: None,
+            scroll: 0,
+            until: None,
+            commit,
+        }
+    }
+
+    /// Why it is to be done, as far as it was said.
+    pub fn reason(&self) -> Option<&str> {
+        match &self.commit {
+            Request::Start { reason, .. } => reason.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Asks before a plan is carried out.
+    pub fn redrive(plan: Plan, asked: Request, reason: Option<String>) -> Self {
+        Self {
+            title: statement::title(&plan),
+            facts: statement::facts(&plan),
+            note: statement::note(&plan).map(str::to_owned),
+            lint: plan.outlook.lint,
+            edits: plan.edits,
+            asked: Some(asked),
+            scroll: 0,
             until: Some(plan.expires_at),
             commit: Request::Start {
-                plan_id: plan.plan_id.clone(),
-                reason: None,
+                plan_id: plan.plan_id,
+                reason,
                 force: false,
             },
         }

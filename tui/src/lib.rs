@@ -8,13 +8,15 @@
 //! ```
 //!
 //! `update` and everything it calls is pure: time arrives in messages, and only `app` awaits. The one-shot commands share
-//! the client with the dashboard and nothing else.
+//! the client with the dashboard, and the words.
 //!
 //! - `cli`, `command/`, `print`: the command line, what each command does, and how it is printed
 //! - `client`, `follow`: the daemon's socket, and the snapshots that arrive over it
 //! - `app`, `terminal`: the loop, and the terminal it borrows
+//! - `editor`: the operator's own, for payloads
 //! - `message` → `update` (`perform`, `reply`, `edit`) → `effect`, over the one `model`
 //! - `action`: every key with its meaning; the footer and the help are made from it
+//! - `figure`, `statement`, `verdict`, `diff`: figures, plans, results and edits in words; commands use them, too
 //! - `view`, `frame`, `screen/`, `widget/`, `theme`: what it looks like
 
 mod action;
@@ -23,7 +25,10 @@ mod cli;
 mod client;
 mod command;
 mod cursor;
+mod diff;
 mod edit;
+mod editing;
+mod editor;
 mod effect;
 mod figure;
 mod follow;
@@ -34,6 +39,7 @@ mod journey;
 mod layer;
 mod message;
 mod model;
+mod outcomes;
 mod perform;
 #[cfg(test)]
 mod picture;
@@ -43,9 +49,11 @@ mod reply;
 #[cfg(test)]
 mod sample;
 mod screen;
+mod statement;
 mod terminal;
 mod theme;
 mod update;
+mod verdict;
 mod view;
 mod widget;
 

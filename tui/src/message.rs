@@ -8,6 +8,7 @@ use patterns_core::problem::Problem;
 use patterns_core::protocol::{Hello, Reply, Request};
 use patterns_core::snapshot::Snapshot;
 
+use crate::editing::Editing;
 use crate::model::Extent;
 
 /// One thing that happened. Time itself happens too: a [`Message::Tick`] goes before every other message.
@@ -34,6 +35,10 @@ pub enum Message {
     },
     /// The answer to a request.
     Replied(Request, Box<Result<Reply, Problem>>),
+    /// The failed event of that id, exactly as it is.
+    Read(String, Box<Result<Reply, Problem>>),
+    /// What the editor left.
+    Written(Editing, Result<String, Problem>),
     /// How much of what can be scrolled was drawn.
     Drawn(Extent),
 }

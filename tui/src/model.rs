@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use patterns_core::failed::{FailedEvent, FailedGroups, FailedList, Filter, Group, Origin};
-use patterns_core::operation::Operation;
+use patterns_core::operation::{Operation, Redrive};
 use patterns_core::problem::Problem;
 use patterns_core::queue::QueueRole;
 use patterns_core::snapshot::Snapshot;
 use patterns_core::task::Task;
 
 use crate::cursor::Cursor;
+use crate::editing::Editing;
 use crate::layer::Layer;
 
 /// Points of a backlog's history: one a second for two minutes.
@@ -60,6 +61,8 @@ pub struct Model {
     pub task: Cursor<String>,
     /// The selected operation, by id.
     pub operation: Cursor<String>,
+    /// What was written in the editor and could not be used, so that nothing typed is lost.
+    pub draft: Option<(Editing, String)>,
     /// What lies over the screen, the topmost last.
     pub layers: Vec<Layer>,
     /// What happened, the newest last.
@@ -225,6 +228,7 @@ impl Model {
             pattern: None,
             task: Cursor::default(),
             operation: Cursor::default(),
+            draft: None,
             layers: Vec::new(),
             notices: Vec::new(),
             extent: Extent::default(),
@@ -341,6 +345,24 @@ impl Model {
             .iter()
             .map(|operation| operation.id().to_owned())
             .collect()
+    }
+
+    /// The redrive that an open layer shows, or that is selected among the operations.
+    pub fn selected_redrive(&self) -> Option<&Redrive> {
+        let open = self.layers.iter().rev().find_map(|layer| match layer {
+            Layer::Outcomes(outcomes) => Some(outcomes.id.clone()),
+            _ => None,
+        });
+        let id = open.or_else(|| self.operation.current(&self.operation_ids()))?;
+        self.redrive(&id)
+    }
+
+    /// The redrive of that id.
+    pub fn redrive(&self, id: &str) -> Option<&Redrive> {
+        match self.snapshot.as_ref()?.operation(id)? {
+            Operation::Redrive(redrive) => Some(redrive),
+            Operation::Burst(_) => None,
+        }
     }
 
     /// The names of the patterns where tasks can be created.

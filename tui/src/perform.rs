@@ -1,18 +1,20 @@
 //! What each action does to the model, and what it wants done.
 
 use patterns_core::function::Function;
-use patterns_core::operation::{Manner, OperationState, Selection};
+use patterns_core::operation::{Edit, Manner, OperationState, Selection};
 use patterns_core::protocol::Request;
 use tui_input::Input;
 
 use crate::action::Action;
 use crate::cursor::Step;
+use crate::editing::{Editing, Sort};
 use crate::effect::Effect;
 use crate::figure;
 use crate::form::{Form, Purpose};
 use crate::layer::{Choose, Confirm, Detail, Layer};
 use crate::model::{Model, Place, Row, Screen, Wanted};
-use crate::refusal::{selected_dead_letter_queue, selected_redrive};
+use crate::outcomes::{Outcomes, failed_event};
+use crate::refusal::selected_dead_letter_queue;
 use crate::update::fetch;
 
 /// Does `action`, which was not refused.
@@ -30,32 +32,41 @@ pub fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Refresh => {
             let mut effects = vec![Effect::Send(Request::Refresh)];
             effects.extend(fetch(model));
-            effects.extend(show_detail_again(model));
+            effects.extend(read_layer_again(model));
             return effects;
         }
         Action::NextScreen => return turn(model, 1),
         Action::PreviousScreen => return turn(model, Screen::ALL.len() - 1),
         Action::Show(screen) => return show(model, screen),
-        Action::SelectNext => step(model, Step::Next),
-        Action::SelectPrevious => step(model, Step::Previous),
-        Action::SelectFirst => step(model, Step::First),
-        Action::SelectLast => step(model, Step::Last),
-        Action::PageDown => step(model, Step::PageDown),
-        Action::PageUp => step(model, Step::PageUp),
+        Action::SelectNext => return step(model, Step::Next),
+        Action::SelectPrevious => return step(model, Step::Previous),
+        Action::SelectFirst => return step(model, Step::First),
+        Action::SelectLast => return step(model, Step::Last),
+        Action::PageDown => return step(model, Step::PageDown),
+        Action::PageUp => return step(model, Step::PageUp),
         Action::Open => return open(model),
         Action::CopyId => return copy_id(model),
         Action::Redrive => {
             if let Some((queue, selection)) = to_redrive(model) {
-                return plan(model, queue, selection, None);
+                return plan(model, redrive_of(queue, selection, None));
             }
         }
         Action::RedriveQueue => {
             if let Some((queue, selection)) = all_to_redrive(model) {
-                return plan(model, queue, selection, None);
+                return plan(model, redrive_of(queue, selection, None));
             }
         }
+        Action::Edit => return edit(model),
         Action::PauseOrResume => return pause_or_resume(model),
         Action::CancelRedrive => cancel_redrive(model),
+        Action::TakeBack => {
+            if let Some(id) = model
+                .selected_redrive()
+                .map(|redrive| redrive.operation_id.clone())
+            {
+                return plan(model, Request::TakeBack { id });
+            }
+        }
         Action::Mark => mark(model),
         Action::Search => {
             let query = model.wanted.filter.query.clone().unwrap_or_default();
@@ -84,6 +95,7 @@ pub fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
                 return commit(model);
             }
         }
+        Action::Options => options(model),
         Action::Cancel => return cancel(model),
         Action::NextField | Action::PreviousField => {
             if let Some(Layer::Form(form)) = model.layers.last_mut() {
@@ -105,6 +117,14 @@ fn mark(model: &mut Model) {
 }
 
 fn turn_view(model: &mut Model) -> Vec<Effect> {
+    let stands = model.selected_redrive().cloned();
+    if let Some(Layer::Outcomes(outcomes)) = model.layers.last_mut() {
+        return outcomes
+            .turn(stands.as_ref())
+            .map(Effect::Send)
+            .into_iter()
+            .collect();
+    }
     model.by_group = !model.by_group;
     model.wanted = Wanted::default();
     fetch(model)
@@ -145,21 +165,57 @@ fn all_to_redrive(model: &Model) -> Option<(String, Selection)> {
 }
 
 /// Asks for a plan. The layer that waits for it is there at once, so that `Esc` can still withdraw the wish.
-fn plan(
-    model: &mut Model,
-    dead_letter_queue: String,
-    selection: Selection,
-    to: Option<String>,
-) -> Vec<Effect> {
-    let request = Request::Plan {
-        dead_letter_queue,
-        selection,
-        to,
-        manner: Manner::default(),
-        edit: None,
-    };
+pub fn plan(model: &mut Model, request: Request) -> Vec<Effect> {
     model.layers.push(Layer::Planning(request.clone()));
     vec![Effect::Send(request)]
+}
+
+/// A redrive in the usual manner.
+pub fn redrive_of(dead_letter_queue: String, selection: Selection, edit: Option<Edit>) -> Request {
+    Request::Plan {
+        dead_letter_queue,
+        selection,
+        to: None,
+        manner: Manner::default(),
+        edit,
+    }
+}
+
+/// The marked events get a patch, a single one another payload. What was written before and could not be used is there again.
+fn edit(model: &mut Model) -> Vec<Effect> {
+    let Some((queue, selection)) = to_redrive(model) else {
+        return Vec::new();
+    };
+    let Selection::Chosen(ids) = selection else {
+        return Vec::new();
+    };
+    let marked = model.layers.is_empty() && !model.marks.is_empty();
+    let again = |(editing, _): &mut (Editing, String)| {
+        editing.ids == ids && (editing.sort == Sort::Patch) == marked
+    };
+    if let Some((editing, written)) = model.draft.take_if(again) {
+        return vec![Effect::Edit(editing, written)];
+    }
+    if marked {
+        let editing = Editing::patch(queue, ids);
+        let given = editing.given.clone();
+        return vec![Effect::Edit(editing, given)];
+    }
+    let Some(id) = ids.into_iter().next() else {
+        return Vec::new();
+    };
+    model.layers.push(Layer::Reading(id.clone()));
+    vec![Effect::Read(id)]
+}
+
+/// What can be chosen differently about the plan.
+fn options(model: &mut Model) {
+    if let Some(Layer::Confirm(confirm)) = model.layers.last()
+        && let Some(asked) = &confirm.asked
+    {
+        let form = Form::options(asked, confirm.reason());
+        model.layers.push(Layer::Form(form));
+    }
 }
 
 fn selected_event(model: &Model) -> Option<(String, String)> {
@@ -220,10 +276,14 @@ fn show(model: &mut Model, screen: Screen) -> Vec<Effect> {
     fetch(model)
 }
 
-fn step(model: &mut Model, step: Step) {
+fn step(model: &mut Model, step: Step) -> Vec<Effect> {
     let extent = model.extent;
     match model.layers.last_mut() {
-        Some(Layer::Help { scroll } | Layer::Detail(Detail { scroll, .. })) => {
+        Some(
+            Layer::Help { scroll }
+            | Layer::Detail(Detail { scroll, .. })
+            | Layer::Confirm(Confirm { scroll, .. }),
+        ) => {
             *scroll = step.from(*scroll, extent.scroll_max, extent.page);
         }
         Some(Layer::Choose(choose)) => {
@@ -232,6 +292,10 @@ fn step(model: &mut Model, step: Step) {
                 choose.origins.len().saturating_sub(1),
                 extent.page,
             );
+        }
+        Some(Layer::Outcomes(outcomes)) => {
+            let more = outcomes.step(step, extent.page);
+            return more.map(Effect::Send).into_iter().collect();
         }
         Some(_) => {}
         None => match model.screen {
@@ -246,6 +310,7 @@ fn step(model: &mut Model, step: Step) {
                 .step(&model.operation_ids(), step, extent.page),
         },
     }
+    Vec::new()
 }
 
 fn open(model: &mut Model) -> Vec<Effect> {
@@ -272,9 +337,15 @@ fn open(model: &mut Model) -> Vec<Effect> {
         model.failed.value = None;
         return fetch(model);
     }
-    let Some((_, id)) = selected_event(model) else {
-        return Vec::new();
+    let id = match model.layers.last() {
+        Some(Layer::Outcomes(outcomes)) => {
+            let event = outcomes.selected().and_then(failed_event);
+            event.map(str::to_owned)
+        }
+        _ if model.screen == Screen::Operations => return open_redrive(model),
+        _ => selected_event(model).map(|(_, id)| id),
     };
+    let Some(id) = id else { return Vec::new() };
     model.layers.push(Layer::Detail(Detail {
         id: id.clone(),
         answer: None,
@@ -283,17 +354,32 @@ fn open(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Send(Request::FailedShow { id })]
 }
 
-fn show_detail_again(model: &Model) -> Option<Effect> {
-    match model.layers.last() {
+fn open_redrive(model: &mut Model) -> Vec<Effect> {
+    let Some(redrive) = model.selected_redrive().cloned() else {
+        return Vec::new();
+    };
+    let mut outcomes = Outcomes::new(redrive.operation_id.clone());
+    let asked = outcomes.begin(Some(&redrive));
+    model.layers.push(Layer::Outcomes(outcomes));
+    asked.map(Effect::Send).into_iter().collect()
+}
+
+fn read_layer_again(model: &mut Model) -> Option<Effect> {
+    let stands = model.selected_redrive().cloned();
+    match model.layers.last_mut() {
         Some(Layer::Detail(detail)) => Some(Effect::Send(Request::FailedShow {
             id: detail.id.clone(),
         })),
+        Some(Layer::Outcomes(outcomes)) => outcomes.begin(stands.as_ref()).map(Effect::Send),
         _ => None,
     }
 }
 
 fn copy_id(model: &mut Model) -> Vec<Effect> {
     let id = match model.screen {
+        _ if matches!(model.layers.last(), Some(Layer::Detail(_))) => {
+            selected_event(model).map(|(_, id)| id)
+        }
         Screen::Overview => {
             model
                 .snapshot
@@ -318,7 +404,7 @@ fn copy_id(model: &mut Model) -> Vec<Effect> {
 }
 
 fn pause_or_resume(model: &Model) -> Vec<Effect> {
-    let Some(redrive) = selected_redrive(model) else {
+    let Some(redrive) = model.selected_redrive() else {
         return Vec::new();
     };
     let id = redrive.operation_id.clone();
@@ -333,30 +419,33 @@ fn cancel_redrive(model: &mut Model) {
     let Some(snapshot) = &model.snapshot else {
         return;
     };
-    let Some(redrive) = selected_redrive(model) else {
+    let Some(redrive) = model.selected_redrive() else {
         return;
     };
     let done = redrive.sent + redrive.failed + redrive.skipped;
     let left = redrive.planned.saturating_sub(done);
+    let title = format!(
+        "Cancel the redrive of {}",
+        figure::count(redrive.planned, "event")
+    );
+    let commit = Request::Cancel {
+        id: redrive.operation_id.clone(),
+    };
+    let note = "Batches under way finish first, so a few more may be sent.";
     let confirm = Confirm {
-        title: format!(
-            "Cancel the redrive of {}",
-            figure::count(redrive.planned, "event")
-        ),
-        facts: vec![
-            ("From", format!("queue {}", redrive.dead_letter_queue)),
-            ("To", redrive.target.to_string()),
-            ("Sent", redrive.sent.to_string()),
-            ("Effect", format!("{left} stay in the dead-letter queue")),
-            ("Account", snapshot.account_id.clone()),
-            ("Region", snapshot.region.clone()),
-        ],
-        note: Some("Batches under way finish first, so a few more may be sent.".to_owned()),
-        lint: Vec::new(),
-        until: None,
-        commit: Request::Cancel {
-            id: redrive.operation_id.clone(),
-        },
+        note: Some(note.to_owned()),
+        ..Confirm::of(
+            title,
+            vec![
+                ("From", format!("queue {}", redrive.dead_letter_queue)),
+                ("To", redrive.target.to_string()),
+                ("Sent", redrive.sent.to_string()),
+                ("Effect", format!("{left} stay in the dead-letter queue")),
+                ("Account", snapshot.account_id.clone()),
+                ("Region", snapshot.region.clone()),
+            ],
+            commit,
+        )
     };
     model.layers.push(Layer::Confirm(confirm));
 }
@@ -382,22 +471,19 @@ fn break_or_heal(model: &mut Model) {
             "every delivery fails until it is healed",
         )
     };
-    let confirm = Confirm {
-        title: title.to_owned(),
-        facts: vec![
+    let confirm = Confirm::of(
+        title,
+        vec![
             ("Function", name.clone()),
             ("Effect", effect.to_owned()),
             ("Account", snapshot.account_id.clone()),
             ("Region", snapshot.region.clone()),
         ],
-        note: None,
-        lint: Vec::new(),
-        until: None,
-        commit: Request::SetDelivery {
+        Request::SetDelivery {
             function: name,
             broken: !broken,
         },
-    };
+    );
     model.layers.push(Layer::Confirm(confirm));
 }
 
@@ -431,13 +517,14 @@ fn commit(model: &mut Model) -> Vec<Effect> {
             vec![Effect::Send(confirm.commit)]
         }
         Some(Layer::Choose(Choose {
-            dead_letter_queue,
-            selection,
+            mut asked,
             origins,
             at,
         })) => {
-            let to = origins.into_iter().nth(at).map(|origin| origin.name);
-            plan(model, dead_letter_queue, selection, to)
+            if let Request::Plan { to, .. } = &mut asked {
+                *to = origins.into_iter().nth(at).map(|origin| origin.name);
+            }
+            plan(model, asked)
         }
         // A plan that is still awaited cannot be confirmed.
         Some(layer) => {
@@ -473,7 +560,27 @@ fn submit(model: &mut Model) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Purpose::Options => plan_again(model, request),
     }
+}
+
+/// Asks for the plan that the form describes; when only the reason is another, the plan stays.
+fn plan_again(model: &mut Model, request: Request) -> Vec<Effect> {
+    let Some(Layer::Form(mut form)) = model.layers.pop() else {
+        return Vec::new();
+    };
+    if let Some(Layer::Confirm(confirm)) = model.layers.last_mut()
+        && confirm.asked.as_ref() == Some(&request)
+    {
+        if let Request::Start { reason, .. } = &mut confirm.commit {
+            *reason = form.reason();
+        }
+        return Vec::new();
+    }
+    form.asked = Some(request.clone());
+    form.sent = true;
+    model.layers.push(Layer::Form(form));
+    vec![Effect::Send(request)]
 }
 
 fn confirm_burst(model: &Model, request: Request) -> Option<Confirm> {
@@ -491,9 +598,9 @@ fn confirm_burst(model: &Model, request: Request) -> Option<Confirm> {
         reason = "at most a million tasks, exact in an f64"
     )]
     let seconds = *count as f64 / rate;
-    Some(Confirm {
-        title: format!("Create {} in a burst", figure::count(*count, "task")),
-        facts: vec![
+    Some(Confirm::of(
+        format!("Create {} in a burst", figure::count(*count, "task")),
+        vec![
             ("Pattern", pattern.clone().unwrap_or_default()),
             (
                 "Rate",
@@ -502,9 +609,6 @@ fn confirm_burst(model: &Model, request: Request) -> Option<Confirm> {
             ("Account", snapshot.account_id.clone()),
             ("Region", snapshot.region.clone()),
         ],
-        note: None,
-        lint: Vec::new(),
-        until: None,
-        commit: request,
-    })
+        request,
+    ))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use patterns_core::failed::Filter;
-use patterns_core::operation::{Manner, Selection};
+use patterns_core::operation::{Manner, Operation, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Reply, Request};
 
@@ -185,6 +185,89 @@ fn redrive_asks() {
 }
 
 #[test]
+fn an_edited_redrive_asks() {
+    let mut model = sample::live();
+    press(&mut model, "r");
+    let plan = Ok(Reply::Plan(Box::new(sample::edited_plan())));
+    answer(&mut model, plan_request(), plan);
+    insta::assert_snapshot!("confirm-edited", picture(&mut model, 100, 42));
+    sample::draw(&mut model, 80, 20);
+    press(&mut model, "G");
+    insta::assert_snapshot!("confirm-edited-scrolled", picture(&mut model, 80, 20));
+    press(&mut model, "o");
+    insta::assert_snapshot!("options-form", picture(&mut model, 100, 26));
+    press(&mut model, "⇥⇥⇥⇥");
+    insta::assert_snapshot!("options-form-small", picture(&mut model, 60, 16));
+}
+
+#[test]
+fn taking_back_asks() {
+    let mut model = sample::live();
+    let mut snapshot = sample::snapshot();
+    let mut redrive = sample::redrive();
+    redrive.settled = 3;
+    snapshot.operations[1] = Operation::Redrive(redrive);
+    update(&mut model, Message::Snapshot(Box::new(snapshot)));
+    let asked = press(&mut model, "4ju");
+    let [Effect::Send(request)] = asked.as_slice() else {
+        panic!("{asked:?}")
+    };
+    let plan = Ok(Reply::Plan(Box::new(sample::take_back_plan())));
+    answer(&mut model, request.clone(), plan);
+    insta::assert_snapshot!("confirm-take-back", picture(&mut model, 100, 26));
+}
+
+#[test]
+fn outcomes_of_a_redrive() {
+    let mut model = sample::live();
+    press(&mut model, "4j");
+    insta::assert_snapshot!("outcomes-asking", {
+        let mut asking = model.clone();
+        press(&mut asking, "⏎");
+        picture(&mut asking, 80, 20)
+    });
+    let mut asked = press(&mut model, "⏎");
+    for page in [sample::outcomes(), Vec::new()] {
+        let [Effect::Send(request)] = asked.as_slice() else {
+            panic!("{asked:?}")
+        };
+        let request = request.clone();
+        asked = answer(&mut model, request, Ok(Reply::Outcomes(page)));
+    }
+    insta::assert_snapshot!("outcomes-130x26", picture(&mut model, 130, 26));
+    insta::assert_snapshot!("outcomes-60x16", picture(&mut model, 60, 16));
+}
+
+#[test]
+fn a_ramp_that_waits() {
+    let mut model = sample::live();
+    let mut snapshot = sample::snapshot();
+    snapshot.operations = vec![Operation::Redrive(sample::ramping())];
+    update(&mut model, Message::Snapshot(Box::new(snapshot)));
+    insta::assert_snapshot!("ramp-overview", picture(&mut model, 130, 36));
+    press(&mut model, "4");
+    insta::assert_snapshot!("ramp-operations", picture(&mut model, 110, 26));
+    insta::assert_snapshot!("ramp-operations-small", picture(&mut model, 60, 16));
+}
+
+#[test]
+fn an_event_that_came_back() {
+    let mut model = on_failed();
+    let mut list = sample::failed();
+    list.events[1].redrive_count = 2;
+    answer(&mut model, failed_list(), Ok(Reply::Failed(list)));
+    insta::assert_snapshot!("failed-returned", picture(&mut model, 110, 16));
+    press(&mut model, "⏎");
+    let mut detail = sample::hostile_detail();
+    detail.event.redrive_count = 2;
+    detail.original = Some(serde_json::json!({"type": "task_created"}));
+    let id = "0b5e55ed0000".to_owned();
+    let shown = Ok(Reply::Event(Box::new(detail)));
+    answer(&mut model, Request::FailedShow { id }, shown);
+    insta::assert_snapshot!("detail-returned", picture(&mut model, 100, 48));
+}
+
+#[test]
 fn a_hindered_redrive_asks() {
     let mut model = sample::live();
     press(&mut model, "r");
@@ -289,7 +372,18 @@ fn every_screen_and_layer_at_every_size() {
     press(&mut groups, "v");
     let mut search = on_failed();
     press(&mut search, "/漢字");
+    let mut edited = sample::live();
+    press(&mut edited, "r");
+    let plan = Ok(Reply::Plan(Box::new(sample::edited_plan())));
+    answer(&mut edited, plan_request(), plan);
+    let mut options = edited.clone();
+    press(&mut options, "o");
+    let mut outcomes = sample::live();
+    press(&mut outcomes, "4j⏎");
     let mut models = vec![
+        edited,
+        options,
+        outcomes,
         sample::started(),
         layered,
         confirm,
@@ -309,6 +403,7 @@ fn every_screen_and_layer_at_every_size() {
             (1, 1),
             (2, 1),
             (1, 5),
+            (40, 10),
             (59, 16),
             (60, 15),
             (60, 16),

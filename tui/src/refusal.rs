@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use patterns_core::audit::Outcome;
 use patterns_core::function::Function;
-use patterns_core::operation::{Operation, Redrive};
+use patterns_core::operation::Redrive;
 use patterns_core::queue::QueueRole;
 
 use crate::action::{Action, Entry};
 use crate::layer::Layer;
 use crate::model::{Model, Place, Row, Screen};
+use crate::{outcomes, verdict};
 
 /// The reason, as a sentence; `None` when it can be done.
 pub fn refusal(model: &Model, entry: &Entry) -> Option<String> {
@@ -35,7 +37,14 @@ pub fn refusal(model: &Model, entry: &Entry) -> Option<String> {
         Action::Commit if matches!(model.layers.last(), Some(Layer::Planning(_))) => {
             Some("The daemon is still making the plan".to_owned())
         }
+        Action::Commit if matches!(model.layers.last(), Some(Layer::Reading(_))) => {
+            Some("The event is still being read".to_owned())
+        }
         Action::Commit | Action::Force => stopped(model, entry.action),
+        Action::Options => match model.layers.last() {
+            Some(Layer::Confirm(confirm)) if confirm.asked.is_some() => None,
+            _ => Some("There is nothing to choose here".to_owned()),
+        },
         Action::Burst | Action::CreateTask if snapshot.patterns.is_empty() => Some(
             "The daemon knows no pattern's URL: add [patterns.<name>] url = \"…\" to its configuration".to_owned(),
         ),
@@ -45,13 +54,19 @@ pub fn refusal(model: &Model, entry: &Entry) -> Option<String> {
         Action::Redrive | Action::Open if model.place() == Place::Groups => {
             model.selected_group().is_none().then(|| "No group is selected".to_owned())
         }
-        Action::Redrive if on_events(model) && model.layers.is_empty() && marked_queues(model) > 1 => Some(format!(
+        Action::Redrive | Action::Edit if on_events(model) && model.layers.is_empty() && marked_queues(model) > 1 => Some(format!(
             "The marked events are in {} queues: redrive those of one queue at a time",
             marked_queues(model)
         )),
-        Action::Redrive | Action::RedriveQueue | Action::Mark if on_events(model) => {
+        Action::Redrive | Action::RedriveQueue | Action::Mark | Action::Edit if on_events(model) => {
             model.selected_event().is_none().then(|| "No event is selected".to_owned())
         }
+        Action::Open if model.screen == Screen::Operations => match model.layers.last() {
+            Some(Layer::Outcomes(outcomes)) => gone(outcomes.selected()),
+            _ if model.selected_redrive().is_some() => None,
+            _ => Some("Select a redrive first: a burst has no events".to_owned()),
+        },
+        Action::TakeBack => untakeable(model.selected_redrive()),
         Action::Open if model.screen == Screen::Failed => {
             model.selected_event().is_none().then(|| "No event is selected".to_owned())
         }
@@ -59,7 +74,7 @@ pub fn refusal(model: &Model, entry: &Entry) -> Option<String> {
             Some(_) => None,
             None => Some("Select a dead-letter queue first".to_owned()),
         },
-        Action::PauseOrResume | Action::CancelRedrive => match selected_redrive(model) {
+        Action::PauseOrResume | Action::CancelRedrive => match model.selected_redrive() {
             Some(redrive) if redrive.state.ended() => Some(format!("It has ended: {}", redrive.state.word())),
             Some(_) => None,
             None => Some("Select a redrive first".to_owned()),
@@ -84,15 +99,31 @@ pub fn selected_dead_letter_queue(model: &Model) -> Option<String> {
     (queue.role == QueueRole::DeadLetter).then_some(name)
 }
 
-/// The redrive that is selected among the operations.
-pub fn selected_redrive(model: &Model) -> Option<&Redrive> {
-    match model
-        .operations()
-        .get(model.operation.index(&model.operation_ids())?)?
-    {
-        Operation::Redrive(redrive) => Some(redrive),
-        Operation::Burst(_) => None,
+/// Why nothing can be taken back.
+fn untakeable(redrive: Option<&Redrive>) -> Option<String> {
+    let Some(redrive) = redrive else {
+        return Some("Select a redrive first".to_owned());
+    };
+    if redrive.sent == 0 {
+        return Some("It has sent nothing yet".to_owned());
     }
+    (redrive.unverified.is_none() && verdict::open(redrive) == 0).then(|| {
+        "Nothing is left to take back: it is known what became of everything that was sent"
+            .to_owned()
+    })
+}
+
+/// Why the event of an outcome cannot be shown.
+fn gone(outcome: Option<&Outcome>) -> Option<String> {
+    let Some(outcome) = outcome else {
+        return Some("No event is selected".to_owned());
+    };
+    outcomes::failed_event(outcome).is_none().then(|| {
+        format!(
+            "It is not in a dead-letter queue any more: it is {}",
+            verdict::state(outcome)
+        )
+    })
 }
 
 /// Why a question cannot be answered with this key.
@@ -120,5 +151,5 @@ fn marked_queues(model: &Model) -> usize {
 }
 
 fn on_events(model: &Model) -> bool {
-    model.screen == Screen::Failed
+    model.screen == Screen::Failed || matches!(model.layers.last(), Some(Layer::Detail(_)))
 }

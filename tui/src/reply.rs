@@ -1,15 +1,18 @@
 //! What the daemon's answers do to the model.
 
+use patterns_core::audit::Outcome;
 use patterns_core::failed::FailedList;
-use patterns_core::operation::Operation;
+use patterns_core::operation::{Operation, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Reply, Request};
 use patterns_core::task::Task;
 
+use crate::editing::Editing;
 use crate::effect::Effect;
 use crate::figure;
 use crate::layer::{Choose, Confirm, Layer};
 use crate::model::{Model, Screen};
+use crate::perform::{plan, redrive_of};
 use crate::update::{fetch, fetch_changed};
 
 /// Takes in the answer to `request`.
@@ -52,7 +55,7 @@ pub fn take(model: &mut Model, request: Request, answer: Result<Reply, Problem>)
             Vec::new()
         }
         Request::Plan { .. } | Request::TakeBack { .. } => {
-            planned(model, &request, answer);
+            planned(model, request, answer);
             Vec::new()
         }
         Request::TaskList { pattern } => {
@@ -93,10 +96,16 @@ pub fn take(model: &mut Model, request: Request, answer: Result<Reply, Problem>)
             Vec::new()
         }
         // Only commands ask for these.
-        Request::FailedExport { .. }
-        | Request::FailedImport { .. }
-        | Request::Outcomes { .. }
-        | Request::Audit { .. } => Vec::new(),
+        Request::FailedExport { .. } | Request::FailedImport { .. } | Request::Audit { .. } => {
+            Vec::new()
+        }
+        Request::Outcomes { id, after } => {
+            let page = expect(answer, |reply| match reply {
+                Reply::Outcomes(page) => Some(page),
+                _ => None,
+            });
+            outcomes(model, &id, after.as_ref(), &page)
+        }
         Request::Refresh => {
             match answer {
                 Ok(_) => model.inform("Asking AWS again"),
@@ -147,43 +156,131 @@ fn failed(model: &mut Model, answer: Result<FailedList, Problem>) -> Vec<Effect>
 }
 
 /// The plan goes to the layer that waits for exactly it; without that layer the wish was withdrawn.
-fn planned(model: &mut Model, request: &Request, answer: Result<Reply, Problem>) {
-    let waiting = model
-        .layers
-        .iter()
-        .position(|layer| matches!(layer, Layer::Planning(asked) if asked == request));
+fn planned(model: &mut Model, request: Request, answer: Result<Reply, Problem>) {
+    let waiting = model.layers.iter().position(|layer| match layer {
+        Layer::Planning(asked) => *asked == request,
+        Layer::Form(form) => form.sent && form.asked.as_ref() == Some(&request),
+        _ => false,
+    });
     let Some(at) = waiting else { return };
-    model.layers.remove(at);
     match answer {
-        Ok(Reply::Plan(plan)) => model
-            .layers
-            .insert(at, Layer::Confirm(Confirm::redrive(&plan))),
-        Ok(_) => {}
-        Err(problem) => match choice(model, request, &problem) {
-            Some(choose) => model.layers.insert(at, Layer::Choose(choose)),
-            None => model.complain(&problem),
-        },
+        Ok(Reply::Plan(plan)) => {
+            let mut reason = None;
+            let mut at = at;
+            if let Layer::Form(form) = model.layers.remove(at) {
+                reason = form.reason();
+                // The question that the form was opened from is answered by the new plan.
+                at = at.saturating_sub(1);
+                model.layers.truncate(at);
+            }
+            model.draft = None;
+            let confirm = Confirm::redrive(*plan, request, reason);
+            model.layers.insert(at, Layer::Confirm(confirm));
+        }
+        Ok(_) => drop(model.layers.remove(at)),
+        Err(problem) if matches!(model.layers.get(at), Some(Layer::Form(_))) => {
+            reopen_form(model, &problem);
+        }
+        Err(problem) => {
+            model.layers.remove(at);
+            match choice(model, request, &problem) {
+                Some(choose) => model.layers.insert(at, Layer::Choose(choose)),
+                None => model.complain(&problem),
+            }
+        }
     }
 }
 
 /// The choice to offer when a plan was refused because several origins are possible.
-fn choice(model: &Model, request: &Request, problem: &Problem) -> Option<Choose> {
+fn choice(model: &Model, request: Request, problem: &Problem) -> Option<Choose> {
     let Request::Plan {
         dead_letter_queue,
-        selection,
         to: None,
         ..
-    } = request
+    } = &request
     else {
         return None;
     };
     let origins = &model.snapshot.as_ref()?.queue(dead_letter_queue)?.origins;
     (problem.kind == ProblemKind::Ambiguous && origins.len() > 1).then(|| Choose {
-        dead_letter_queue: dead_letter_queue.clone(),
-        selection: selection.clone(),
         origins: origins.clone(),
+        asked: request,
         at: 0,
     })
+}
+
+/// The failed event that is to be edited arrived as it is: the editor gets it, unless the wish was withdrawn.
+pub fn read(model: &mut Model, id: &str, answer: Result<Reply, Problem>) -> Vec<Effect> {
+    let waiting = model
+        .layers
+        .iter()
+        .position(|layer| matches!(layer, Layer::Reading(asked) if asked == id));
+    let Some(at) = waiting else {
+        return Vec::new();
+    };
+    model.layers.remove(at);
+    let shown = expect(answer, |reply| match reply {
+        Reply::Event(event) => Some(event),
+        _ => None,
+    });
+    match shown {
+        Ok(event) => {
+            let editing = Editing::payload(&event);
+            let given = editing.given.clone();
+            vec![Effect::Edit(editing, given)]
+        }
+        Err(problem) => {
+            model.complain(&problem);
+            Vec::new()
+        }
+    }
+}
+
+/// The editor is closed. What cannot be used is kept for the next try.
+pub fn written(
+    model: &mut Model,
+    editing: Editing,
+    written: Result<String, Problem>,
+) -> Vec<Effect> {
+    let changed = match &written {
+        Ok(text) => editing.change(text),
+        Err(problem) => Err(problem.clone()),
+    };
+    match changed {
+        Ok(None) => {
+            model.inform("Nothing was changed, so nothing is planned");
+            Vec::new()
+        }
+        Ok(Some(edit)) => {
+            let selection = Selection::Chosen(editing.ids.clone());
+            let queue = editing.dead_letter_queue.clone();
+            model.draft = written.ok().map(|text| (editing, text));
+            plan(model, redrive_of(queue, selection, Some(edit)))
+        }
+        Err(problem) => {
+            model.complain(&problem);
+            model.draft = written.ok().map(|text| (editing, text));
+            Vec::new()
+        }
+    }
+}
+
+fn outcomes(
+    model: &mut Model,
+    id: &str,
+    after: Option<&String>,
+    answer: &Result<Vec<Outcome>, Problem>,
+) -> Vec<Effect> {
+    let now = model.now;
+    let mut next = None;
+    for layer in &mut model.layers {
+        if let Layer::Outcomes(outcomes) = layer
+            && outcomes.id == id
+        {
+            next = outcomes.take(after, answer.clone(), now);
+        }
+    }
+    next.map(Effect::Send).into_iter().collect()
 }
 
 fn tasks(model: &mut Model, pattern: Option<&str>, answer: Result<Vec<Task>, Problem>) {

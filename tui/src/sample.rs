@@ -6,14 +6,15 @@ use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::{SignedDuration, Timestamp};
+use patterns_core::audit::Outcome;
 use patterns_core::failed::{
     FailedDetail, FailedEvent, FailedGroups, FailedList, Group, HistoryEntry, LogLine, Origin,
     OriginKind,
 };
 use patterns_core::function::Function;
 use patterns_core::operation::{
-    Burst, LatencyMs, Level, Lint, Manner, Operation, OperationState, Outlook, Plan, Redrive,
-    Selection, Verification,
+    Burst, Edit, Edited, LatencyMs, Level, Lint, Manner, Operation, OperationState, Outlook, Plan,
+    Redrive, Selection, Step, Verification,
 };
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{Hello, PROTOCOL, Reply, Request};
@@ -244,6 +245,113 @@ pub fn hindered_plan() -> Plan {
         ),
     ];
     plan
+}
+
+/// One that edits the first event, in steps.
+pub fn edited_plan() -> Plan {
+    let before = serde_json::json!({
+        "type": "task_created",
+        "task": {"id": "5b0e", "title": "Buy coffee", "assignee": "nobody@example.com", "isComplete": false},
+    });
+    let mut after = before.clone();
+    after["task"]["assignee"] = "ann@example.com".into();
+    let text = |value| serde_json::to_string_pretty(value).unwrap();
+    Plan {
+        edit: Some(Edit::Patch(serde_json::json!([
+            {"op": "replace", "path": "/task/assignee", "value": "ann@example.com"}
+        ]))),
+        edits: vec![Edited {
+            id: event(0).id,
+            before: text(&before),
+            after: text(&after),
+        }],
+        planned: 30,
+        steps: vec![5, 25],
+        verification: Verification {
+            window_seconds: Some(90),
+            returns_to: vec!["internal-handoff-failures".to_owned()],
+            ..Verification::default()
+        },
+        ..plan()
+    }
+}
+
+/// One that takes back what a redrive sent.
+pub fn take_back_plan() -> Plan {
+    Plan {
+        plan_id: "plan-2".to_owned(),
+        dead_letter_queue: "queue-leveling-notifications".to_owned(),
+        target: Origin {
+            kind: OriginKind::Queue,
+            name: "queue-leveling-notifications-dlq".to_owned(),
+        },
+        takes_back: Some("redrive-51aa".to_owned()),
+        planned: 12,
+        ..plan()
+    }
+}
+
+/// A redrive in its third step.
+pub fn ramping() -> Redrive {
+    Redrive {
+        operation_id: "redrive-62bb".to_owned(),
+        state: OperationState::Running,
+        planned: 412,
+        sent: 31,
+        deleted: 31,
+        failed: 0,
+        skipped: 0,
+        settled: 6,
+        returned: 0,
+        returned_alike: 0,
+        step: Some(Step {
+            number: 3,
+            size: 25,
+            waits: Some(
+                "the 90 s window has passed or queue-leveling-notifications is proven empty"
+                    .to_owned(),
+            ),
+        }),
+        reason: Some("the mail server is back".to_owned()),
+        requested_by: Some(1000),
+        in_doubt: Vec::new(),
+        in_doubt_count: 0,
+        error: None,
+        ended_at: None,
+        ..redrive()
+    }
+}
+
+/// What became of four events of the redrive.
+pub fn outcomes() -> Vec<Outcome> {
+    let outcome = |number: u32, state: &str| Outcome {
+        message_id: format!("5fea7756-0ea4-451a-a703-a558b934{number:04x}"),
+        id: format!("0b5e55ed{number:04x}"),
+        state: state.to_owned(),
+        in_doubt: false,
+        new_id: Some(format!("9d1c2f3a-1111-4222-8333-a558b935{number:04x}")),
+        returned_as: None,
+        reason: None,
+        sent_at: Some(ago(3_698)),
+    };
+    vec![
+        outcome(1, "settled"),
+        Outcome {
+            returned_as: Some("c0ffee000002".to_owned()),
+            reason: Some("DeliveryFailed: the mail server refused the notification".to_owned()),
+            ..outcome(2, "returned")
+        },
+        Outcome {
+            in_doubt: true,
+            ..outcome(3, "deleted")
+        },
+        Outcome {
+            new_id: None,
+            sent_at: None,
+            reason: Some("it is larger than SQS accepts".to_owned()),
+            ..outcome(4, "failed")
+        },
+    ]
 }
 
 /// One failed event of the handoff.

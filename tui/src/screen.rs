@@ -5,6 +5,7 @@ pub mod failed;
 pub mod groups;
 pub mod missing;
 pub mod operations;
+pub mod outcomes;
 pub mod overview;
 pub mod tasks;
 

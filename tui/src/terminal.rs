@@ -64,7 +64,12 @@ impl Terminal {
         Ok(())
     }
 
-    /// Takes the terminal again after a stop, whoever caused it.
+    /// Gives the terminal to another program, until [`Terminal::resume`].
+    pub fn lend() {
+        give_back();
+    }
+
+    /// Takes the terminal again after a stop, whoever caused it, or from another program.
     pub fn resume(&mut self) -> io::Result<()> {
         borrow()?;
         self.screen.clear()

@@ -12,11 +12,11 @@ use patterns_core::snapshot::Snapshot;
 
 use crate::action::{Key, contexts, lookup};
 use crate::effect::Effect;
-use crate::layer::Layer;
+use crate::layer::{Confirm, Detail, Layer};
 use crate::message::Message;
 use crate::model::{BACKLOG_POINTS, Extent, Link, Model, Screen, Wanted};
 use crate::refusal::refusal;
-use crate::{edit, figure, perform, reply};
+use crate::{edit, figure, perform, reply, verdict};
 
 /// A notice that is no error is gone after this many seconds.
 const NOTICE_SECONDS: u64 = 5;
@@ -49,9 +49,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
                     hello.version, hello.pid
                 ));
             }
-            model.failed.asking = false;
-            model.groups.asking = false;
-            model.tasks.asking = false;
+            forget_questions(model);
             fetch(model)
         }
         Message::Snapshot(snapshot) => take(model, *snapshot),
@@ -60,6 +58,8 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             Vec::new()
         }
         Message::Replied(request, answer) => reply::take(model, request, *answer),
+        Message::Read(id, answer) => reply::read(model, &id, *answer),
+        Message::Written(editing, written) => reply::written(model, editing, written),
         Message::Drawn(extent) => {
             drawn(model, extent);
             Vec::new()
@@ -202,11 +202,15 @@ fn take(model: &mut Model, snapshot: Snapshot) -> Vec<Effect> {
             .as_ref()
             .and_then(|snapshot| snapshot.operation(operation.id()));
         let ran = before.is_some_and(|before| !before.state().ended());
-        if ran && operation.state().ended() {
-            match summary(operation) {
-                Ok(text) => model.inform(text),
-                Err(problem) => model.complain(&problem),
-            }
+        let news = if ran && operation.state().ended() {
+            Some(summary(operation))
+        } else {
+            judged(before, operation)
+        };
+        match news {
+            Some(Ok(text)) => model.inform(text),
+            Some(Err(problem)) => model.complain(&problem),
+            None => {}
         }
     }
     model.snapshot = Some(snapshot);
@@ -214,11 +218,45 @@ fn take(model: &mut Model, snapshot: Snapshot) -> Vec<Effect> {
     model.row.settle(&rows);
     let operations = model.operation_ids();
     model.operation.settle(&operations);
-    if first {
+    let mut effects = if first {
         fetch(model)
     } else {
         fetch_changed(model)
+    };
+    effects.extend(follow_outcomes(model));
+    effects
+}
+
+/// Asks again what became of the events of a redrive that is shown and went on.
+fn follow_outcomes(model: &mut Model) -> Option<Effect> {
+    let stands = model.selected_redrive()?.clone();
+    let shown = model.layers.iter_mut().find_map(|layer| match layer {
+        Layer::Outcomes(outcomes) => Some(outcomes),
+        _ => None,
+    });
+    shown?.follow(&stands).map(Effect::Send)
+}
+
+/// What a redrive came to once its events are settled or came back, some time after it ended.
+fn judged(before: Option<&Operation>, now: &Operation) -> Option<Result<String, Problem>> {
+    let (Some(Operation::Redrive(before)), Operation::Redrive(now)) = (before, now) else {
+        return None;
+    };
+    if before.judged() || !now.judged() {
+        return None;
     }
+    let what = format!("Redrive of {}", now.dead_letter_queue);
+    let figures = verdict::figures(now);
+    Some(if verdict::clean(now) {
+        Ok(format!("{what}: {figures}"))
+    } else {
+        Err(ended_badly(what, figures))
+    })
+}
+
+fn ended_badly(what: String, why: String) -> Problem {
+    let kind = patterns_core::problem::ProblemKind::Upstream;
+    Problem::new(kind, what, why, "see Operations (4)")
 }
 
 /// What an ended operation came to: good news, or a problem.
@@ -226,29 +264,21 @@ fn summary(operation: &Operation) -> Result<String, Problem> {
     let (what, why) = match operation {
         Operation::Redrive(redrive) => {
             let what = format!("Redrive of {}", redrive.dead_letter_queue);
-            if redrive.state == OperationState::Completed
-                && redrive.failed == 0
-                && redrive.in_doubt_count == 0
-            {
+            let clean = verdict::clean(redrive);
+            if redrive.state == OperationState::Completed && clean {
                 return Ok(format!(
                     "{what} completed: {} to {}",
                     figure::count(redrive.sent, "event"),
                     redrive.target
                 ));
             }
-            if redrive.state == OperationState::Cancelled
-                && redrive.failed == 0
-                && redrive.in_doubt_count == 0
-            {
+            if redrive.state == OperationState::Cancelled && clean {
                 return Ok(format!(
                     "{what} cancelled: {} sent, {} left in the queue",
                     redrive.sent, redrive.skipped
                 ));
             }
-            let mut why = format!(
-                "{} sent, {} failed, {} in doubt",
-                redrive.sent, redrive.failed, redrive.in_doubt_count
-            );
+            let mut why = verdict::figures(redrive);
             if let Some(error) = &redrive.error {
                 why = format!("{why}: {error}");
             }
@@ -273,22 +303,34 @@ fn summary(operation: &Operation) -> Result<String, Problem> {
             )
         }
     };
-    let kind = patterns_core::problem::ProblemKind::Upstream;
-    Err(Problem::new(kind, what, why, "see Operations (4)"))
+    Err(ended_badly(what, why))
 }
 
 fn lost(model: &mut Model, problem: Problem, retry_in: Duration) {
     let retry_at = model.now.checked_add(retry_in).unwrap_or(model.now);
     model.link = Link::Lost { problem, retry_at };
+    forget_questions(model);
+}
+
+/// Answers that were on their way do not come any more.
+fn forget_questions(model: &mut Model) {
     model.failed.asking = false;
     model.groups.asking = false;
     model.tasks.asking = false;
+    for layer in &mut model.layers {
+        if let Layer::Outcomes(outcomes) = layer {
+            outcomes.asking = false;
+        }
+    }
 }
 
 fn drawn(model: &mut Model, extent: Extent) {
     model.extent = extent;
-    if let Some(Layer::Help { scroll } | Layer::Detail(crate::layer::Detail { scroll, .. })) =
-        model.layers.last_mut()
+    if let Some(
+        Layer::Help { scroll }
+        | Layer::Detail(Detail { scroll, .. })
+        | Layer::Confirm(Confirm { scroll, .. }),
+    ) = model.layers.last_mut()
     {
         *scroll = (*scroll).min(extent.scroll_max);
     }

@@ -22,7 +22,7 @@ use crate::action::contexts_of;
 use crate::frame as around;
 use crate::layer::Layer;
 use crate::model::{Extent, Model, Screen};
-use crate::screen::{detail, failed, groups, missing, operations, overview, tasks};
+use crate::screen::{detail, failed, groups, missing, operations, outcomes, overview, tasks};
 use crate::theme::Theme;
 use crate::widget::{confirm, dialog, form, help, notice};
 
@@ -55,8 +55,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) -> Extent {
     }
     around::footer(model, theme, footer, buffer);
     for (at, layer) in model.layers.iter().enumerate() {
-        // A question hides the form that led to it: two boxes of unlike size over each other are hard to read.
-        if matches!(layer, Layer::Form(_)) && at + 1 < model.layers.len() {
+        // A question hides the form that led to it, and a form the question: two boxes of unlike size over each other are
+        // hard to read.
+        let hidden = matches!(layer, Layer::Form(_) | Layer::Confirm(_));
+        if hidden && at + 1 < model.layers.len() {
             continue;
         }
         extent = draw_layer(layer, at, model, theme, body, frame).unwrap_or(extent);
@@ -124,6 +126,14 @@ fn draw_layer(
             Clear.render(area, buffer);
             return Some(detail::draw(event, model, theme, area, buffer));
         }
+        Layer::Outcomes(list) => {
+            Clear.render(area, buffer);
+            return Some(outcomes::draw(list, model, theme, area, buffer));
+        }
+        Layer::Reading(id) => {
+            let text = format!("Reading event {id} as it is …");
+            dialog::lines("Edit", &[Line::raw(text)], theme, area, buffer);
+        }
         Layer::Planning(_) => {
             dialog::lines(
                 "Redrive",
@@ -134,7 +144,9 @@ fn draw_layer(
             );
         }
         Layer::Choose(choose) => confirm::choose(choose, theme, area, buffer),
-        Layer::Confirm(stated) => confirm::confirm(stated, model.now, theme, area, buffer),
+        Layer::Confirm(stated) => {
+            return Some(confirm::confirm(stated, model.now, theme, area, buffer));
+        }
         Layer::Form(form) => form::draw(form, theme, area, frame),
         // The list shows it.
         Layer::Search(_) => {}

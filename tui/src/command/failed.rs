@@ -69,6 +69,7 @@ fn table(list: &FailedList) -> String {
                     .as_ref()
                     .map_or_else(unknown, ToString::to_string),
                 event.receive_count.to_string(),
+                event.redrive_count.to_string(),
                 event.error_type.clone().unwrap_or_else(unknown),
                 event.error_message.clone().unwrap_or_default(),
             ]
@@ -80,6 +81,7 @@ fn table(list: &FailedList) -> String {
         "dead-letter queue",
         "failed at",
         "attempts>",
+        "redriven>",
         "error",
         "message",
     ];
@@ -151,6 +153,7 @@ fn sheet(detail: &FailedDetail) -> String {
         ),
         ("dead-letter queue", event.dead_letter_queue.clone()),
         ("attempts", event.receive_count.to_string()),
+        ("redriven", event.redrive_count.to_string()),
         ("sent", figure::time(event.sent_at)),
         (
             "deleted by SQS",
@@ -164,6 +167,11 @@ fn sheet(detail: &FailedDetail) -> String {
     ]);
     let payload = serde_json::to_string_pretty(&detail.payload).unwrap_or_default();
     let _ = writeln!(out, "\npayload\n{}", visible_lines(&payload));
+    if let Some(original) = &detail.original {
+        let original = serde_json::to_string_pretty(original).unwrap_or_default();
+        let original = visible_lines(&original);
+        let _ = writeln!(out, "\npayload before it was edited\n{original}");
+    }
     out.push_str("\nattributes\n");
     for (name, value) in &detail.attributes {
         let _ = writeln!(out, "  {name}: {value}");
@@ -183,7 +191,7 @@ fn sheet(detail: &FailedDetail) -> String {
             out,
             "  {}  {} by {}{note}",
             figure::time(entry.at),
-            entry.state,
+            entry.state.replace('_', " "),
             entry.operation_id
         );
     }

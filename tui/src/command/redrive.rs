@@ -1,24 +1,40 @@
 //! `redrive`: plan, ask, start, and wait when told to.
 
 use patterns_core::failed::Filter;
-use patterns_core::operation::{Level, Manner, Operation, Outlook, Plan, Redrive, Selection};
-use patterns_core::problem::{Problem, exit};
+use patterns_core::operation::{
+    Edit, Edited, Level, Manner, Operation, Outlook, Plan, Redrive, Selection,
+};
+use patterns_core::problem::{Problem, ProblemKind, exit};
 use patterns_core::protocol::{Reply, Request};
 
 use serde::Serialize;
 
-use super::{agreed, declined, require_yes_or_terminal, unexpected, wait};
+use super::{agreed, change, declined, require_short, require_yes_or_terminal, unexpected, wait};
 use crate::cli;
 use crate::client::Client;
-use crate::layer::expected;
-use crate::{figure, print};
+use crate::{diff, figure, print, statement, verdict};
 
 /// What is wrong with the command line itself.
 pub fn check(args: &cli::Redrive) -> Result<(), Problem> {
-    require_yes_or_terminal(args.yes || args.dry_run)
+    require_short(args.reason.as_deref())?;
+    let asks = !(args.yes || args.dry_run);
+    if asks && change::on_stdin(&args.change) {
+        return Err(Problem::new(
+            ProblemKind::Usage,
+            "will not change anything without being told to",
+            "standard input holds the change, so no question can be answered there",
+            "add --yes, or name a file",
+        ));
+    }
+    require_yes_or_terminal(!asks)
 }
 
-pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, Problem> {
+pub async fn run(
+    client: &Client,
+    args: cli::Redrive,
+    edit: Option<Edit>,
+    json: bool,
+) -> Result<u8, Problem> {
     let filter = Filter::from(args.which);
     let selection = if !args.ids.is_empty() {
         Selection::Chosen(args.ids)
@@ -34,13 +50,11 @@ pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, 
         manner: Manner {
             rate: args.manner.rate,
             careful: args.manner.careful,
-            ..Manner::default()
+            all_at_once: args.manner.all_at_once,
         },
-        edit: None,
+        edit,
     };
-    let Reply::Plan(plan) = client.send(request).await? else {
-        return Err(unexpected());
-    };
+    let plan = plan(client, request).await?;
     if args.dry_run {
         let redrive = Redrive::planned(&plan);
         print::answer(&Answer::new(&redrive, &plan), json, || statement(&plan))?;
@@ -49,79 +63,102 @@ pub async fn run(client: &Client, args: cli::Redrive, json: bool) -> Result<u8, 
     if !args.yes && !agreed(&statement(&plan))? {
         return Err(declined());
     }
-    let Reply::Operation(mut operation) = client
-        .send(Request::Start {
-            plan_id: plan.plan_id.clone(),
-            reason: None,
-            force: args.force,
-        })
-        .await?
-    else {
-        return Err(unexpected());
-    };
+    let mut redrive = start(client, &plan, args.reason, args.force).await?;
     if args.wait {
-        operation = wait::until_ended(client, operation.id()).await?;
+        redrive = match wait::until_judged(client, &redrive.operation_id).await? {
+            Operation::Redrive(redrive) => redrive,
+            Operation::Burst(_) => return Err(unexpected()),
+        };
     }
-    let Operation::Redrive(redrive) = &operation else {
-        return Err(unexpected());
-    };
-    print::answer(&Answer::new(redrive, &plan), json, || facts(redrive))?;
+    print::answer(&Answer::new(&redrive, &plan), json, || facts(&redrive))?;
     Ok(if args.wait {
-        wait::exit_code(&operation)
+        wait::exit_code(&Operation::Redrive(redrive))
     } else {
         exit::OK
     })
 }
 
-/// A redrive with what was expected of it.
+/// The plan that the daemon makes of `request`.
+pub async fn plan(client: &Client, request: Request) -> Result<Box<Plan>, Problem> {
+    match client.send(request).await? {
+        Reply::Plan(plan) => Ok(plan),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Starts what was planned.
+pub async fn start(
+    client: &Client,
+    plan: &Plan,
+    reason: Option<String>,
+    force: bool,
+) -> Result<Redrive, Problem> {
+    let request = Request::Start {
+        plan_id: plan.plan_id.clone(),
+        reason,
+        force,
+    };
+    match client.send(request).await? {
+        Reply::Operation(Operation::Redrive(redrive)) => Ok(redrive),
+        _ => Err(unexpected()),
+    }
+}
+
+/// A redrive with what was expected of it and what it changes.
 #[derive(Serialize)]
-struct Answer<'a> {
+pub struct Answer<'a> {
     #[serde(flatten)]
     redrive: &'a Redrive,
     #[serde(flatten)]
     outlook: &'a Outlook,
+    steps: &'a [u64],
+    window_seconds: Option<u64>,
+    edits: &'a [Edited],
 }
 
 impl<'a> Answer<'a> {
-    fn new(redrive: &'a Redrive, plan: &'a Plan) -> Self {
+    pub fn new(redrive: &'a Redrive, plan: &'a Plan) -> Self {
         Self {
             redrive,
             outlook: &plan.outlook,
+            steps: &plan.steps,
+            window_seconds: plan.verification.window_seconds,
+            edits: &plan.edits,
         }
     }
 }
 
 /// What would happen, in the words that the dashboard's question uses.
-fn statement(plan: &Plan) -> String {
-    let which = match &plan.selection {
-        Selection::Everything => "everything in the queue".to_owned(),
-        Selection::Chosen(ids) => ids.join(" "),
-        Selection::Matching(filter) => format!("those {filter}"),
-    };
-    let title = format!("Redrive {}\n", figure::count(plan.planned, "event"));
-    let facts = print::facts(&[
-        ("  events", which),
-        ("  from", format!("queue {}", plan.dead_letter_queue)),
-        ("  to", figure::target(plan)),
-        ("  pace", figure::manner(&plan.manner)),
-        ("  account", plan.account_id.clone()),
-        ("  region", plan.region.clone()),
-        ("  takes", expected(&plan.outlook)),
-    ]);
-    let lint = plan.outlook.lint.iter().map(|lint| {
+pub fn statement(plan: &Plan) -> String {
+    let facts: Vec<(String, String)> = statement::facts(plan)
+        .into_iter()
+        .map(|(label, value)| (format!("  {}", label.to_lowercase()), value))
+        .collect();
+    let facts: Vec<(&str, String)> = facts
+        .iter()
+        .map(|(label, value)| (label.as_str(), value.clone()))
+        .collect();
+    let mut said = statement::title(plan) + "\n" + &print::facts(&facts);
+    if let Some(note) = statement::note(plan) {
+        said = said + "  " + note + "\n";
+    }
+    for lint in &plan.outlook.lint {
         let level = match lint.level {
             Level::Stop => "STOP",
             Level::Warning => "WARNING",
             Level::Note => "NOTE",
         };
-        let fix = if lint.fix.is_empty() {
-            String::new()
-        } else {
-            format!("    → {}\n", lint.fix)
-        };
-        format!("  {level}: {}: {}\n{fix}", lint.what, lint.why)
-    });
-    title + &facts + &lint.collect::<String>()
+        said = said + "  " + level + ": " + &lint.what + ": " + &lint.why + "\n";
+        if !lint.fix.is_empty() {
+            said = said + "    → " + &lint.fix + "\n";
+        }
+    }
+    for edited in &plan.edits {
+        for line in diff::lines(edited) {
+            said = said + &line + "\n";
+        }
+    }
+    said
 }
 
 /// How a redrive stands.
@@ -131,15 +168,24 @@ pub fn facts(redrive: &Redrive) -> String {
         ("state", redrive.state.word().to_owned()),
         ("from", format!("queue {}", redrive.dead_letter_queue)),
         ("to", redrive.target.to_string()),
+    ];
+    facts.extend(redrive.reason.clone().map(|reason| ("reason", reason)));
+    let by = redrive.requested_by.map(figure::user);
+    facts.extend(by.map(|by| ("started by", by)));
+    facts.extend([
         ("planned", redrive.planned.to_string()),
         ("sent", redrive.sent.to_string()),
         ("deleted", redrive.deleted.to_string()),
+        ("settled", redrive.settled.to_string()),
+        ("returned", redrive.returned.to_string()),
+        ("taken back", redrive.taken_back.to_string()),
         ("failed", redrive.failed.to_string()),
         ("skipped", redrive.skipped.to_string()),
         ("in doubt", redrive.in_doubt_count.to_string()),
-    ];
-    if let Some(error) = &redrive.error {
-        facts.push(("error", error.clone()));
-    }
-    print::facts(&facts)
+    ]);
+    facts.extend(redrive.step.as_ref().map(|at| ("step", verdict::step(at))));
+    let unverified = redrive.unverified.clone();
+    facts.extend(unverified.map(|why| ("unverified", why)));
+    facts.extend(redrive.error.clone().map(|error| ("error", error)));
+    print::facts(&facts) + &verdict::figures(redrive) + "\n"
 }

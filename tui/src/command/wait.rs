@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::unexpected;
 use crate::client::Client;
+use crate::verdict;
 
 const PAUSE: Duration = Duration::from_millis(300);
 
@@ -17,10 +18,27 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The operation `id` once it ended.
 pub async fn until_ended(client: &Client, id: &str) -> Result<Operation, Problem> {
+    until(client, id, |operation| operation.state().ended()).await
+}
+
+/// The operation `id` once nothing is left to learn: of a redrive, what became of its events.
+pub async fn until_judged(client: &Client, id: &str) -> Result<Operation, Problem> {
+    until(client, id, |operation| match operation {
+        Operation::Redrive(redrive) => redrive.judged(),
+        Operation::Burst(burst) => burst.state.ended(),
+    })
+    .await
+}
+
+async fn until(
+    client: &Client,
+    id: &str,
+    enough: impl Fn(&Operation) -> bool,
+) -> Result<Operation, Problem> {
     let mut answered = Instant::now();
     loop {
         match client.send(Request::Operation { id: id.to_owned() }).await {
-            Ok(Reply::Operation(operation)) if operation.state().ended() => return Ok(operation),
+            Ok(Reply::Operation(operation)) if enough(&operation) => return Ok(operation),
             Ok(Reply::Operation(_)) => answered = Instant::now(),
             Ok(_) => return Err(unexpected()),
             Err(problem)
@@ -34,10 +52,10 @@ pub async fn until_ended(client: &Client, id: &str) -> Result<Operation, Problem
     }
 }
 
-/// Failed when the operation did or was cancelled, or when anything in it failed or is in doubt.
+/// Failed when the operation did or was cancelled, or when anything in it failed, came back or is in doubt.
 pub fn exit_code(operation: &Operation) -> u8 {
     let clean = match operation {
-        Operation::Redrive(redrive) => redrive.failed == 0 && redrive.in_doubt_count == 0,
+        Operation::Redrive(redrive) => verdict::clean(redrive),
         Operation::Burst(burst) => burst.failed == 0 && burst.shortfall == 0,
     };
     if clean && operation.state() == OperationState::Completed {

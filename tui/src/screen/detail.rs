@@ -120,6 +120,10 @@ fn lines(detail: &FailedDetail, now: Timestamp, theme: Theme) -> Vec<Line<'stati
         fact("Attempts", event.receive_count.to_string()),
         fact("Sent", when(event.sent_at)),
     ];
+    if event.redrive_count > 0 {
+        let times = figure::count(u64::from(event.redrive_count), "time");
+        lines.push(fact("Redriven", format!("{times}, and came back")));
+    }
     if let Some(at) = event.expires_at {
         lines.push(fact("Expires", figure::time(at)));
     }
@@ -130,6 +134,10 @@ fn lines(detail: &FailedDetail, now: Timestamp, theme: Theme) -> Vec<Line<'stati
 
     lines.extend(section("Payload"));
     lines.extend(json::lines(&detail.payload, theme));
+    if let Some(original) = &detail.original {
+        lines.extend(section("Payload before it was edited"));
+        lines.extend(json::lines(original, theme));
+    }
     if !detail.attributes.is_empty() {
         lines.extend(section("Attributes"));
         let widest = detail
@@ -162,7 +170,8 @@ fn lines(detail: &FailedDetail, now: Timestamp, theme: Theme) -> Vec<Line<'stati
         ));
     }
     for entry in &detail.history {
-        let mut text = format!("{:<9} by {}", entry.state, entry.operation_id);
+        let state = entry.state.replace('_', " ");
+        let mut text = format!("{state:<10} by {}", entry.operation_id);
         if let Some(note) = &entry.note {
             text = format!("{text}: {note}");
         }

@@ -14,8 +14,10 @@ use crate::screen::{draw_lines, draw_problem, freshness, heading};
 use crate::theme::Theme;
 use crate::widget::table::{Column, Table};
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     // As wide as its marks: nothing without any.
+    Column::text("", 0),
+    // How often it was redriven and came back.
     Column::text("", 0),
     Column::text("id", 5),
     Column::figure("sent", 0),
@@ -148,6 +150,13 @@ fn row(event: &FailedEvent, model: &Model, theme: Theme) -> Vec<Span<'static>> {
                 ""
             },
             theme.accent(),
+        ),
+        Span::styled(
+            match event.redrive_count {
+                0 => String::new(),
+                times => format!("↩{times}"),
+            },
+            theme.watch(),
         ),
         Span::styled(event.id.clone(), theme.muted()),
         Span::raw(figure::age(event.sent_at, model.now)),

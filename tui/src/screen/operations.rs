@@ -10,20 +10,20 @@ use crate::figure;
 use crate::model::Model;
 use crate::screen::{draw_lines, heading};
 use crate::theme::Theme;
+use crate::verdict;
+use crate::widget::line::wrap;
 use crate::widget::table::{Column, Table};
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     Column::text("", 0),
     Column::text("state", 0),
     Column::text("what", 0),
     Column::text("done", 0),
     Column::figure("failed", 1),
+    Column::figure("returned", 1),
     Column::figure("started", 2),
     Column::text("id", 3),
 ];
-
-/// Lines of the selected operation's figures, heading included.
-const DETAIL_HEIGHT: u16 = 11;
 
 /// Characters of a progress bar among the figures, and of the shorter one on the overview.
 const BAR: usize = 30;
@@ -45,9 +45,18 @@ pub fn draw(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) -> usi
         draw_lines(&[Line::raw(""), Line::raw(text)], body, buffer);
         return 1;
     };
+    let lines = match operations.get(selected) {
+        Some(Operation::Redrive(redrive)) => redrive_figures(redrive, theme),
+        Some(Operation::Burst(burst)) => burst_figures(burst, theme),
+        None => Vec::new(),
+    };
+    let width = usize::from(area.width).saturating_sub(2);
+    let lines: Vec<Line<'static>> = lines.iter().flat_map(|line| wrap(line, width)).collect();
+    let wanted = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     let [list, figures] = Layout::vertical([
         Constraint::Fill(1),
-        Constraint::Length(DETAIL_HEIGHT.min(body.height / 2)),
+        // A heading and some rows of the list are always seen.
+        Constraint::Length(wanted.min(body.height.saturating_sub(4))),
     ])
     .areas(body);
     let rows = operations
@@ -60,13 +69,7 @@ pub fn draw(model: &Model, theme: Theme, area: Rect, buffer: &mut Buffer) -> usi
         selected: Some(selected),
     }
     .draw(theme, list, buffer);
-    if let Some(operation) = operations.get(selected) {
-        let lines = match operation {
-            Operation::Redrive(redrive) => redrive_figures(redrive, theme),
-            Operation::Burst(burst) => burst_figures(burst, theme),
-        };
-        draw_lines(&lines, figures, buffer);
-    }
+    draw_lines(&lines, figures, buffer);
     page
 }
 
@@ -91,6 +94,15 @@ pub fn line(operation: &Operation, theme: Theme) -> Line<'static> {
             format!("  {} failed", failures(operation)),
             theme.bad(),
         ));
+    }
+    if returned(operation) > 0 {
+        spans.push(Span::styled(
+            format!("  {} returned", returned(operation)),
+            theme.bad(),
+        ));
+    }
+    if let Operation::Redrive(Redrive { step: Some(at), .. }) = operation {
+        spans.push(Span::styled(format!("  step {}", at.number), theme.muted()));
     }
     Line::from(spans)
 }
@@ -122,13 +134,26 @@ fn failures(operation: &Operation) -> u64 {
     }
 }
 
+fn returned(operation: &Operation) -> u64 {
+    match operation {
+        Operation::Redrive(redrive) => redrive.returned,
+        Operation::Burst(_) => 0,
+    }
+}
+
 fn mark(operation: &Operation, theme: Theme) -> (&'static str, Style) {
-    let doubtful = matches!(operation, Operation::Redrive(redrive) if redrive.in_doubt_count > 0);
+    let unclean = match operation {
+        Operation::Redrive(redrive) => !verdict::clean(redrive),
+        Operation::Burst(_) => failures(operation) > 0,
+    };
+    let open = matches!(operation, Operation::Redrive(redrive) if verdict::open(redrive) > 0);
     match operation.state() {
         OperationState::Planned => ("○", theme.muted()),
         OperationState::Running => ("▶", theme.accent()),
         OperationState::Paused => ("‖", theme.watch()),
-        OperationState::Completed if doubtful || failures(operation) > 0 => ("!", theme.watch()),
+        OperationState::Completed if unclean => ("!", theme.watch()),
+        // Everything is sent, and not yet known to be processed.
+        OperationState::Completed if open => ("◌", theme.accent()),
         OperationState::Completed => ("✓", theme.good()),
         OperationState::Cancelled => ("■", theme.watch()),
         OperationState::Failed => ("✗", theme.bad()),
@@ -144,7 +169,14 @@ fn bar(done: u64, all: u64, width: usize) -> String {
 fn row(operation: &Operation, model: &Model, theme: Theme) -> Vec<Span<'static>> {
     let (mark, style) = mark(operation, theme);
     let (done, all) = progress(operation);
-    let failed = failures(operation);
+    let number = |number: u64| {
+        let style = if number > 0 {
+            theme.bad()
+        } else {
+            Style::new()
+        };
+        Span::styled(number.to_string(), style)
+    };
     let started = operation.started_at().map_or_else(
         || figure::UNKNOWN.to_owned(),
         |at| figure::age(at, model.now),
@@ -154,14 +186,8 @@ fn row(operation: &Operation, model: &Model, theme: Theme) -> Vec<Span<'static>>
         Span::styled(operation.state().word(), style),
         Span::raw(what(operation)),
         Span::raw(format!("{done}/{all}")),
-        Span::styled(
-            failed.to_string(),
-            if failed > 0 {
-                theme.bad()
-            } else {
-                Style::new()
-            },
-        ),
+        number(failures(operation)),
+        number(returned(operation)),
         Span::raw(started),
         Span::styled(operation.id().to_owned(), theme.muted()),
     ]
@@ -174,28 +200,52 @@ fn fact(label: &str, value: String, theme: Theme) -> Line<'static> {
     ])
 }
 
-fn redrive_figures(redrive: &Redrive, theme: Theme) -> Vec<Line<'static>> {
-    let share = |label: &str, number: u64| {
-        fact(
-            label,
-            format!("{} {number}", bar(number, redrive.planned, BAR)),
-            theme,
-        )
-    };
+/// How a redrive stands, the most important first, for windows that are too small for all of it.
+pub fn redrive_figures(redrive: &Redrive, theme: Theme) -> Vec<Line<'static>> {
     let mut lines = vec![
         Line::styled(format!("Redrive {}", redrive.operation_id), theme.accent()),
-        fact("planned", redrive.planned.to_string(), theme),
-        share("sent", redrive.sent),
-        share("deleted", redrive.deleted),
-        share("failed", redrive.failed),
-        share("skipped", redrive.skipped),
-        share("in doubt", redrive.in_doubt_count),
+        Line::raw(verdict::figures(redrive)),
     ];
     if let Some(error) = &redrive.error {
         lines.push(Line::styled(format!("✗ {error}"), theme.bad()));
     }
+    if let Some(step) = &redrive.step {
+        lines.push(fact("ramp", verdict::step(step), theme));
+    }
+    if let Some(why) = &redrive.unverified {
+        lines.push(fact("unverified", why.clone(), theme));
+    }
+    let parts = [
+        ("sent", redrive.sent, true),
+        ("deleted", redrive.deleted, true),
+        ("settled", redrive.settled, redrive.unverified.is_none()),
+        ("returned", redrive.returned, redrive.unverified.is_none()),
+        ("taken back", redrive.taken_back, false),
+        ("failed", redrive.failed, false),
+        ("skipped", redrive.skipped, false),
+        ("in doubt", redrive.in_doubt_count, false),
+    ];
+    for (label, number, always) in parts {
+        if number > 0 || always {
+            let text = format!(
+                "{} {number} of {}",
+                bar(number, redrive.planned, BAR),
+                redrive.planned
+            );
+            lines.push(fact(label, text, theme));
+        }
+    }
     if !redrive.in_doubt.is_empty() {
         lines.push(fact("maybe twice", redrive.in_doubt.join(" "), theme));
+    }
+    let by = redrive.requested_by.map(figure::user);
+    let why = redrive.reason.clone();
+    if let Some(asked) = [by, why]
+        .into_iter()
+        .flatten()
+        .reduce(|by, why| by + ": " + &why)
+    {
+        lines.push(fact("asked for by", asked, theme));
     }
     lines.extend(duration(redrive.started_at, redrive.ended_at, theme));
     lines

@@ -2,22 +2,25 @@
 
 use jiff::Timestamp;
 use patterns_core::operation::{Level, Lint};
+use patterns_core::text::visible;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::figure;
 use crate::layer::{Choose, Confirm};
+use crate::model::Extent;
 use crate::theme::Theme;
 use crate::widget::dialog;
 use crate::widget::line::{fill, wrap};
+use crate::{diff, figure};
 
 /// Where the events should go, when they may have failed at several places.
 pub fn choose(choose: &Choose, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut lines: Vec<Line<'static>> = vec![
         Line::raw(format!(
             "Events in {} may have failed at several places.",
-            choose.dead_letter_queue
+            choose.queue()
         )),
         Line::raw("Where should they go?"),
         Line::raw(""),
@@ -31,12 +34,18 @@ pub fn choose(choose: &Choose, theme: Theme, area: Rect, buffer: &mut Buffer) {
         lines.push(line);
     }
     lines.push(Line::raw(""));
-    lines.push(keys("choose", theme));
+    lines.push(keys("choose", false, theme));
     dialog::lines("Redrive", &lines, theme, area, buffer);
 }
 
 /// What is about to happen, and the key that makes it happen.
-pub fn confirm(confirm: &Confirm, now: Timestamp, theme: Theme, area: Rect, buffer: &mut Buffer) {
+pub fn confirm(
+    confirm: &Confirm,
+    now: Timestamp,
+    theme: Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Extent {
     let width = dialog::inner_width(area);
     let mut lines: Vec<Line<'static>> = Vec::new();
     // What stops it comes first, so that it is seen in a small window, too.
@@ -46,7 +55,8 @@ pub fn confirm(confirm: &Confirm, now: Timestamp, theme: Theme, area: Rect, buff
             lines.push(Line::raw(""));
         }
     }
-    for (label, value) in &confirm.facts {
+    let reason = confirm.reason().map(|reason| ("Reason", visible(reason)));
+    for (label, value) in confirm.facts.iter().chain(&reason) {
         let fact = Line::from(vec![
             Span::styled(format!("{label:<10}"), theme.muted()),
             Span::raw(value.clone()),
@@ -67,31 +77,62 @@ pub fn confirm(confirm: &Confirm, now: Timestamp, theme: Theme, area: Rect, buff
             lines.extend(said(lint, theme, width));
         }
     }
-    lines.push(Line::raw(""));
+    for edited in &confirm.edits {
+        lines.push(Line::raw(""));
+        let changes = diff::lines(edited);
+        lines.extend(changes.iter().flat_map(|line| change(line, theme, width)));
+    }
+    let mut last = vec![Line::raw("")];
     match confirm.until.map(|until| figure::seconds_since(now, until)) {
-        Some(0) => lines.push(Line::styled(
+        Some(0) => last.push(Line::styled(
             "This plan has expired. Esc, then ask again.",
             theme.bad(),
         )),
-        Some(left @ 1..60) => lines.push(Line::styled(
+        Some(left @ 1..60) => last.push(Line::styled(
             format!("This plan expires in {left} s."),
             theme.watch(),
         )),
         Some(_) | None => {}
     }
-    lines.push(match confirm.stop() {
-        None => keys("do it", theme),
+    last.push(match confirm.stop() {
+        None => keys("do it", confirm.asked.is_some(), theme),
         Some(stop) => stopped(stop.forcible, theme),
     });
-    // A window that is too small shows the way out before the last of the details.
+    // A window that is too small shows the way out, and how to see the rest.
     let room = usize::from(area.height).saturating_sub(2);
-    if lines.len() > room && room > 1 {
-        let last = lines.split_off(lines.len() - 1);
-        lines.truncate(room - 2);
-        lines.push(Line::styled("…", theme.muted()));
+    if lines.len() + last.len() <= room {
         lines.extend(last);
+        dialog::lines(&confirm.title, &lines, theme, area, buffer);
+        return Extent::default();
     }
-    dialog::lines(&confirm.title, &lines, theme, area, buffer);
+    let page = room.saturating_sub(last.len()).max(1);
+    let scroll_max = lines.len().saturating_sub(page);
+    let scroll = confirm.scroll.min(scroll_max);
+    let until = (scroll + page).min(lines.len());
+    let part = format!(
+        "lines {}–{until} of {}, ↓ ↑ scroll",
+        scroll + 1,
+        lines.len()
+    );
+    if let Some(blank) = last.first_mut() {
+        *blank = Line::styled(part, theme.muted());
+    }
+    let mut seen: Vec<_> = lines.into_iter().skip(scroll).take(page).collect();
+    seen.extend(last);
+    dialog::lines(&confirm.title, &seen, theme, area, buffer);
+    Extent { page, scroll_max }
+}
+
+/// One line of a diff; indentation stays, long lines are broken.
+fn change(line: &str, theme: Theme, width: usize) -> Vec<Line<'static>> {
+    let style = match line.as_bytes().first() {
+        _ if line.starts_with("+++") || line.starts_with("---") => theme.accent(),
+        Some(b'+') => theme.good(),
+        Some(b'-') => theme.bad(),
+        Some(b'@') => theme.muted(),
+        _ => Style::new(),
+    };
+    wrap(&Line::styled(line.to_owned(), style), width)
 }
 
 /// What speaks against it, and what to do about that.
@@ -125,11 +166,16 @@ fn stopped(forcible: bool, theme: Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-fn keys(enter: &'static str, theme: Theme) -> Line<'static> {
-    Line::from(vec![
+fn keys(enter: &'static str, options: bool, theme: Theme) -> Line<'static> {
+    let mut spans = vec![
         Span::styled("Enter", theme.accent()),
         Span::raw(format!(" {enter}   ")),
-        Span::styled("Esc", theme.accent()),
-        Span::raw(" cancel"),
-    ])
+    ];
+    if options {
+        spans.push(Span::styled("o", theme.accent()));
+        spans.push(Span::raw(" options   "));
+    }
+    spans.push(Span::styled("Esc", theme.accent()));
+    spans.push(Span::raw(" cancel"));
+    Line::from(spans)
 }

@@ -13,6 +13,7 @@ pub fn draw(form: &Form, theme: Theme, area: Rect, frame: &mut Frame<'_>) {
     let title = match form.purpose {
         Purpose::Task => "Create a task",
         Purpose::Burst => "Create many tasks in a burst",
+        Purpose::Options => "Plan it differently",
     };
     // Label, value and error of each field, then a blank line and the keys.
     let inner = dialog::open(
@@ -22,8 +23,11 @@ pub fn draw(form: &Form, theme: Theme, area: Rect, frame: &mut Frame<'_>) {
         area,
         frame.buffer_mut(),
     );
+    // Where there is no room for all, the fields above the focused one are the first to go.
+    let room = usize::from(inner.height.saturating_sub(1)) / 3;
+    let hidden = (form.focus + 1).saturating_sub(room.max(1));
     let mut rows = inner.rows();
-    for (at, field) in form.fields.iter().enumerate() {
+    for (at, field) in form.fields.iter().enumerate().skip(hidden).take(room) {
         let focused = at == form.focus;
         let (Some(label), Some(value), Some(error)) = (rows.next(), rows.next(), rows.next())
         else {
@@ -38,7 +42,7 @@ pub fn draw(form: &Form, theme: Theme, area: Rect, frame: &mut Frame<'_>) {
                 .set_line(error.x, error.y, &line, error.width);
         }
     }
-    if let Some(row) = rows.next() {
+    if let Some(row) = inner.rows().next_back() {
         let line = if form.sent {
             Line::styled("Sent; waiting for the daemon …", theme.muted())
         } else {
@@ -51,7 +55,7 @@ pub fn draw(form: &Form, theme: Theme, area: Rect, frame: &mut Frame<'_>) {
 fn keys(purpose: Purpose, theme: Theme) -> Line<'static> {
     let enter = match purpose {
         Purpose::Task => " create   ",
-        Purpose::Burst => " state what will happen   ",
+        Purpose::Burst | Purpose::Options => " state what will happen   ",
     };
     Line::from(vec![
         Span::styled("Enter", theme.accent()),

@@ -1,0 +1,147 @@
+//! A plan in words: what is about to happen, as the dashboard's question and the commands state it.
+
+use patterns_core::failed::OriginKind;
+use patterns_core::operation::{Outlook, Plan, Selection, Verification};
+
+use crate::{diff, figure};
+
+/// Verb and count.
+pub fn title(plan: &Plan) -> String {
+    let verb = if plan.takes_back.is_some() {
+        "Take back"
+    } else {
+        "Redrive"
+    };
+    format!("{verb} {}", figure::count(plan.planned, "event"))
+}
+
+/// Label and value, line by line.
+pub fn facts(plan: &Plan) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("Events", which(plan)),
+        ("From", format!("queue {}", plan.dead_letter_queue)),
+        ("To", figure::target(plan)),
+        ("Pace", figure::manner(&plan.manner)),
+    ];
+    if plan.takes_back.is_none() {
+        facts.push(("Steps", steps(&plan.steps)));
+    }
+    facts.push(("How", how(plan).to_owned()));
+    facts.extend(diff::extent(plan).map(|extent| ("Edit", extent)));
+    if plan.takes_back.is_none() {
+        facts.extend(window(&plan.verification).map(|window| ("Window", window)));
+    }
+    facts.push(("Takes", expected(&plan.outlook)));
+    facts.push(("Account", plan.account_id.clone()));
+    facts.push(("Region", plan.region.clone()));
+    facts
+}
+
+/// What else should be known.
+pub fn note(plan: &Plan) -> Option<&'static str> {
+    if plan.takes_back.is_some() {
+        return Some(
+            "What a consumer has received already cannot be taken back: it is processed, or fails again.",
+        );
+    }
+    matches!(plan.selection, Selection::Everything).then_some(
+        "Events that arrive while it runs cannot be told apart and may be taken instead of some of these.",
+    )
+}
+
+fn which(plan: &Plan) -> String {
+    if let Some(operation) = &plan.takes_back {
+        return format!("what {operation} sent and nobody has received");
+    }
+    match &plan.selection {
+        Selection::Everything => "everything in the queue".to_owned(),
+        Selection::Chosen(ids) => match ids.as_slice() {
+            [id] => format!("only event {id}"),
+            _ => "only the chosen events".to_owned(),
+        },
+        Selection::Matching(filter) => format!("only those {filter}"),
+    }
+}
+
+fn how(plan: &Plan) -> &'static str {
+    match (&plan.takes_back, plan.target.kind, &plan.edit) {
+        (Some(_), _, _) => "moved back as they are",
+        (None, OriginKind::Queue, None) => "sent again as they are",
+        (None, OriginKind::Queue, Some(_)) => "sent again with the edited payload",
+        (None, OriginKind::Function, None) => "invoked again with the original payload",
+        (None, OriginKind::Function, Some(_)) => "invoked again with the edited payload",
+    }
+}
+
+fn steps(steps: &[u64]) -> String {
+    if steps.is_empty() {
+        return "none, all at once".to_owned();
+    }
+    let sizes: Vec<String> = steps.iter().map(u64::to_string).collect();
+    format!(
+        "of {}, each when those before it are processed",
+        sizes.join(", ")
+    )
+}
+
+/// When an event counts as processed, or why that cannot be known; `None` when nothing is said about it.
+fn window(verification: &Verification) -> Option<String> {
+    if let Some(why) = &verification.unverified {
+        return Some(format!(
+            "none: whether they are processed cannot be known, {why}"
+        ));
+    }
+    let seconds = verification.window_seconds?;
+    // Whole minutes would hide that a window is half as long again.
+    let long = if seconds < 600 {
+        format!("{seconds} s")
+    } else {
+        figure::duration(seconds)
+    };
+    Some(format!("settled when not back within {long}"))
+}
+
+/// How long and how many calls, roughly.
+fn expected(outlook: &Outlook) -> String {
+    format!(
+        "about {} without pauses, {}",
+        figure::duration(outlook.expected_seconds),
+        figure::count(outlook.expected_calls, "call")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn value(plan: &Plan, label: &str) -> Option<String> {
+        let mut facts = facts(plan).into_iter();
+        facts
+            .find(|(name, _)| *name == label)
+            .map(|(_, value)| value)
+    }
+
+    #[test]
+    fn the_window_is_stated_or_why_there_is_none() {
+        let mut plan = sample::plan();
+        assert_eq!(value(&plan, "Window"), None);
+        plan.verification.window_seconds = Some(90);
+        assert_eq!(
+            value(&plan, "Window").unwrap(),
+            "settled when not back within 90 s"
+        );
+        plan.verification.unverified = Some("nobody consumes the queue".to_owned());
+        assert!(
+            value(&plan, "Window")
+                .unwrap()
+                .ends_with("nobody consumes the queue")
+        );
+    }
+
+    #[test]
+    fn steps_are_listed() {
+        assert_eq!(steps(&[]), "none, all at once");
+        assert!(steps(&[5, 25]).starts_with("of 5, 25, "));
+    }
+}

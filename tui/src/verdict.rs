@@ -1,0 +1,125 @@
+//! What became of a redrive, in the words that screens and commands share.
+
+use patterns_core::audit::Outcome;
+use patterns_core::operation::{Redrive, Step};
+
+use crate::figure;
+
+/// The figures in one line, such as `412 redriven, 409 settled, 3 returned (same error)`.
+pub fn figures(redrive: &Redrive) -> String {
+    let mut parts = vec![format!("{} redriven", redrive.sent)];
+    let mut part = |number: u64, what: &str| {
+        if number > 0 {
+            parts.push(format!("{number} {what}"));
+        }
+    };
+    part(redrive.settled, "settled");
+    part(redrive.returned, &format!("returned ({})", errors(redrive)));
+    part(redrive.taken_back, "taken back");
+    part(open(redrive), "not known yet");
+    part(redrive.failed, "failed");
+    part(redrive.skipped, "skipped");
+    part(redrive.in_doubt_count, "in doubt");
+    parts.join(", ")
+}
+
+/// How the errors of the returned events compare with those they had before.
+fn errors(redrive: &Redrive) -> String {
+    match redrive.returned_alike {
+        0 => "other errors".to_owned(),
+        alike if alike >= redrive.returned => "same error".to_owned(),
+        alike => format!("{alike} with the same error"),
+    }
+}
+
+/// Events that were sent and of which it is not known yet whether they were processed, though it will be.
+pub fn open(redrive: &Redrive) -> u64 {
+    if redrive.unverified.is_some() {
+        return 0;
+    }
+    let known = redrive.settled + redrive.returned + redrive.taken_back;
+    redrive.sent.saturating_sub(known)
+}
+
+/// Where the ramp is, such as `step 3: 25 events, waits until …`.
+pub fn step(step: &Step) -> String {
+    let sends = format!(
+        "step {}: {}",
+        step.number,
+        figure::count(step.size, "event")
+    );
+    match &step.waits {
+        Some(waits) => format!("{sends}, waits until {waits}"),
+        None => sends,
+    }
+}
+
+/// The state of one event in words.
+pub fn state(outcome: &Outcome) -> String {
+    let state = outcome.state.replace('_', " ");
+    if outcome.in_doubt {
+        format!("{state}, in doubt")
+    } else {
+        state
+    }
+}
+
+/// Whether everything that was sent is known to be processed, or was taken back on purpose.
+pub fn clean(redrive: &Redrive) -> bool {
+    redrive.failed == 0 && redrive.returned == 0 && redrive.in_doubt_count == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_redrive_is_told_in_one_line() {
+        let redrive = Redrive {
+            sent: 412,
+            settled: 409,
+            returned: 3,
+            returned_alike: 3,
+            failed: 0,
+            skipped: 0,
+            in_doubt_count: 0,
+            ..sample::redrive()
+        };
+        let told = |redrive: Redrive| figures(&redrive);
+        assert_eq!(
+            told(redrive.clone()),
+            "412 redriven, 409 settled, 3 returned (same error)"
+        );
+        let waiting = Redrive {
+            settled: 0,
+            returned_alike: 1,
+            ..redrive.clone()
+        };
+        assert_eq!(
+            told(waiting.clone()),
+            "412 redriven, 3 returned (1 with the same error), 409 not known yet"
+        );
+        let unverified = Redrive {
+            unverified: Some("nobody knows".to_owned()),
+            returned: 0,
+            ..waiting
+        };
+        assert_eq!(told(unverified), "412 redriven");
+    }
+
+    #[test]
+    fn a_step_says_what_it_waits_for() {
+        let mut at = Step {
+            number: 3,
+            size: 25,
+            waits: None,
+        };
+        assert_eq!(step(&at), "step 3: 25 events");
+        at.waits = Some("the 90 s window has passed".to_owned());
+        assert_eq!(
+            step(&at),
+            "step 3: 25 events, waits until the 90 s window has passed"
+        );
+    }
+}
