@@ -300,8 +300,10 @@ pub struct HistoryEntry {
     pub at: Timestamp,
     /// Which operation.
     pub operation_id: String,
-    /// The event's state in that operation: `intent`, `sent`, `deleted`, `skipped` or `failed`.
+    /// The event's state in that operation: `intent`, `sent`, `deleted`, `skipped` or `failed`; then `returned` or
+    /// `taken_back`, from where on it is another event.
     pub state: String,
-    /// The new message id or invocation request id after a redrive, or the reason of a failure.
+    /// The new message id or invocation request id after a redrive, the reason of a failure, or the ids of the event before
+    /// and after with the new error.
     pub note: Option<String>,
 }

@@ -154,7 +154,8 @@ pub const EDITS_BYTES: usize = 262_144;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
     /// An event that has not come back for this long is settled. On the queue route `maxReceiveCount` times visibility
-    /// timeout plus delay; on the function route the waits before its retries plus `(retries + 1)` timeouts.
+    /// timeout plus delay; on the function route the waits before its retries plus `(retries + 1)` timeouts; a tenth more
+    /// on both, because that is when it starts to come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_seconds: Option<u64>,
     /// Names of the dead-letter queues in which events that fail again turn up.

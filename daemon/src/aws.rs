@@ -26,6 +26,8 @@ pub struct Aws {
     pub region: String,
     /// Where AWS is, when it is not AWS's own address.
     pub endpoint_url: Option<String>,
+    /// How long Lambda waits before it tries an asynchronous event again.
+    pub retry_waits: [Duration; 2],
     sqs: aws_sdk_sqs::Client,
     lambda: aws_sdk_lambda::Client,
     cloudwatch: aws_sdk_cloudwatch::Client,
@@ -36,6 +38,12 @@ pub struct Aws {
     /// One attempt only, for the same reason.
     lambda_once: aws_sdk_lambda::Client,
 }
+
+/// The variable in which a local stack tells its daemon how long its Lambda waits before each retry: `1,2`, in seconds.
+pub const RETRY_WAITS: &str = "PATTERNS_RETRY_WAITS";
+
+/// (Lambda Developer Guide, "How Lambda handles errors and retries with asynchronous invocation".)
+const AWS_RETRY_WAITS: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
 
 /// To an open connection; beyond it the network is not there.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -82,6 +90,7 @@ impl Aws {
         Self {
             region,
             endpoint_url: shared.endpoint_url().map(str::to_owned),
+            retry_waits: retry_waits(std::env::var(RETRY_WAITS).ok().as_deref()),
             sqs: aws_sdk_sqs::Client::new(shared),
             lambda: aws_sdk_lambda::Client::new(shared),
             cloudwatch: aws_sdk_cloudwatch::Client::new(shared),
@@ -116,6 +125,15 @@ impl Aws {
             )
         })
     }
+}
+
+fn retry_waits(text: Option<&str>) -> [Duration; 2] {
+    let seconds = |text: &str| text.parse().ok().map(Duration::from_secs);
+    text.and_then(|text| {
+        let (first, second) = text.split_once(',')?;
+        Some([seconds(first)?, seconds(second)?])
+    })
+    .unwrap_or(AWS_RETRY_WAITS)
 }
 
 /// Whether the service said so with this error code.
@@ -248,5 +266,14 @@ mod tests {
                 .what
                 .ends_with("queue 4; and 4 more")
         );
+    }
+
+    #[test]
+    fn a_local_stack_may_wait_less_than_aws() {
+        let seconds = |text| retry_waits(text).map(|wait| wait.as_secs());
+        assert_eq!(seconds(Some("1,2")), [1, 2]);
+        for text in [None, Some(""), Some("1"), Some("1,x")] {
+            assert_eq!(seconds(text), [60, 120]);
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use patterns_core::failed::{FailedDetail, Filter, LogLine};
-use patterns_core::operation::{Edit, Manner, Operation, Outlook, Plan, Selection, Verification};
+use patterns_core::operation::{Edit, Manner, Operation, Outlook, Plan, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::protocol::{FAILED_LIMIT, Reply, Request};
 
@@ -222,7 +222,7 @@ impl Commands {
                 "list the events with `patterns-tui failed list`",
             )
         })?;
-        let event = mirror::event(&row, &self.state.topology());
+        let event = mirror::shown(&self.mirror, &row, &self.state.topology()).await?;
         let logs = self.logs(&event, &row).await;
         let ledger = &self.engine.ledger;
         let history = ledger.history(&row.queue_arn, &row.message_id).await;
@@ -308,8 +308,9 @@ impl Commands {
             selection: &selection,
             planned,
             message_ids: &message_ids,
+            edited: edit.is_some(),
         };
-        let facts = gather(&self.aws, &self.mirror.store, &topology, &subject).await;
+        let facts = Box::pin(gather(&self.aws, &self.mirror, &topology, &subject)).await;
         let plan = Plan {
             plan_id: uuid::Uuid::new_v4().to_string(),
             dead_letter_queue: queue.name.clone(),
@@ -322,7 +323,7 @@ impl Commands {
             takes_back: None,
             planned,
             steps: Vec::new(),
-            verification: Verification::default(),
+            verification: facts.verification.clone(),
             account_id,
             region: self.aws.region.clone(),
             expires_at: plan::expires_at(Timestamp::now()),

@@ -6,6 +6,7 @@
 
 mod account;
 mod audit;
+mod chain;
 mod outcome;
 mod returned;
 mod schema;
@@ -27,6 +28,7 @@ use crate::database::{Database, DatabaseError, Durability};
 use returned::verify;
 
 pub use audit::Note;
+pub use chain::ALIKE_MAX;
 pub use returned::{Met, Unjudged};
 pub use standing::{Standing, Wish};
 pub use step::{Arrival, Outcome, Step, Verdict};

@@ -71,6 +71,7 @@ use redrive::Engine;
 use state::State;
 use watch::Watch;
 
+pub use aws::RETRY_WAITS;
 pub use cli::cli;
 pub use redrive::{DIE_AT, IN_HAND_MAX, POINTS};
 pub use state_dir::StateDir;

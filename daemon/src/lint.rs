@@ -3,11 +3,14 @@
 pub mod gather;
 #[cfg(test)]
 mod tests;
+mod verification;
 
 use jiff::{SignedDuration, Timestamp};
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::{Level, Lint, Outlook, Selection};
+use patterns_core::operation::{Level, Lint, Outlook, Selection, Verification};
 use patterns_core::problem::Problem;
+
+use crate::ledger::ALIKE_MAX;
 
 /// A call takes about this long, in milliseconds, and so many are under way at once: for an estimate.
 const CALL_MS: u64 = 20;
@@ -46,6 +49,19 @@ pub struct Facts {
     pub denied: Option<Problem>,
     /// What could not be asked.
     pub unknown: Vec<Problem>,
+    /// How it will be known whether they were processed.
+    pub verification: Verification,
+    /// Events that would come back once more.
+    pub looping: Looping,
+}
+
+/// Events that came back too often with the same error, while nothing changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looping {
+    /// How many.
+    pub events: u64,
+    /// One of them: its id and its signature.
+    pub one: Option<(String, String)>,
 }
 
 /// What is known of the events as a whole, as far as the mirror holds them.
@@ -72,6 +88,8 @@ pub struct Consumer {
     pub timeout_seconds: Option<u64>,
     /// Its reserved concurrency, when it has one.
     pub reserved: Option<u64>,
+    /// Changes with its code and its configuration.
+    pub revision: Option<String>,
 }
 
 impl Consumer {
@@ -94,6 +112,7 @@ pub fn outlook(facts: &Facts) -> Outlook {
     let mut lint: Vec<Lint> = [
         moving(facts),
         denied(facts),
+        looping(facts),
         not_consumed(facts),
         too_large(facts),
         expiring(facts, expected_seconds),
@@ -151,6 +170,22 @@ fn denied(facts: &Facts) -> Option<Lint> {
         why: problem.why.clone(),
         fix: problem.fix.clone(),
         forcible: false,
+    })
+}
+
+fn looping(facts: &Facts) -> Option<Lint> {
+    let Looping { events, one } = &facts.looping;
+    let (id, signature) = one.as_ref()?;
+    Some(Lint {
+        level: Level::Stop,
+        what: format!(
+            "{events} of the events came back {ALIKE_MAX} times or more with the same error"
+        ),
+        why: format!(
+            "neither they nor the functions that process them have changed since, so they would come back again; one is {id}: {signature}"
+        ),
+        fix: "mend the function, edit the events, or leave these out".to_owned(),
+        forcible: true,
     })
 }
 

@@ -31,7 +31,7 @@ use crate::topology::{Depth, QueueFacts, Topology};
 use scan::{Looker, Scanned, scan};
 use store::Store;
 
-pub use list::{asked, condition, event, groups, known, list, logs_since};
+pub use list::{asked, condition, groups, known, list, logs_since, shown};
 
 /// Queues looked at at once.
 const SCANS: usize = 4;
@@ -155,6 +155,11 @@ impl Mirror {
     /// Looks at everything in a queue now. `claim` gives the right to.
     pub async fn look(&self, queue: &QueueFacts, claim: &Claim) -> Result<Scanned, Problem> {
         scan(&self.looker, queue, claim).await
+    }
+
+    /// Knows what was redriven.
+    pub fn ledger(&self) -> &Ledger {
+        &self.looker.ledger
     }
 
     async fn notify(&self, notice: Notice) {

@@ -40,6 +40,8 @@ pub struct QueueFacts {
     pub message_bytes_max: u64,
     /// How long a received message is hidden, in seconds.
     pub visibility_seconds: u64,
+    /// How long a message waits before it can be received, unless it says so itself, in seconds.
+    pub delay_seconds: u64,
     /// Its counts at the time of discovery.
     pub depth: Depth,
 }
@@ -205,6 +207,7 @@ pub mod tests {
             fifo: false,
             message_bytes_max: 1_048_576,
             visibility_seconds: 30,
+            delay_seconds: 0,
             depth: Depth {
                 visible: 0,
                 in_flight: 0,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_lambda::operation::get_function_event_invoke_config::GetFunctionEventInvokeConfigOutput;
 use aws_sdk_lambda::types::{Concurrency, Environment, FunctionConfiguration, InvocationType};
 use patterns_core::function::{FAIL_RATE_VARIABLE, PATTERN_TAG};
 use patterns_core::problem::{Problem, ProblemKind};
@@ -21,12 +22,14 @@ pub struct FunctionEnvironment {
 }
 
 /// What a function may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Its timeout in seconds.
     pub timeout_seconds: Option<u64>,
     /// Its reserved concurrency.
     pub reserved: Option<u64>,
+    /// Changes with its code and its configuration. (Lambda API Reference, `FunctionConfiguration`: `RevisionId`.)
+    pub revision: Option<String>,
 }
 
 /// The most bytes of an asynchronous invocation. (Lambda Developer Guide, "Lambda quotas".)
@@ -86,6 +89,10 @@ impl Aws {
                 .concurrency()
                 .and_then(Concurrency::reserved_concurrent_executions)
                 .and_then(positive),
+            revision: output
+                .configuration()
+                .and_then(FunctionConfiguration::revision_id)
+                .map(str::to_owned),
         })
     }
 
@@ -167,7 +174,25 @@ impl Aws {
         (Some(function), problems)
     }
 
+    /// How often an asynchronous invocation of a function is tried again; none when nothing is said about it.
+    pub async fn retries(&self, function: &str) -> Result<Option<u32>, Problem> {
+        let config = self.invoke_config(function).await?;
+        let retries = config.and_then(|config| config.maximum_retry_attempts());
+        Ok(retries.and_then(|retries| u32::try_from(retries).ok()))
+    }
+
     async fn on_failure(&self, function: &str) -> Result<Option<String>, Problem> {
+        let config = self.invoke_config(function).await?;
+        Ok(config.and_then(|config| {
+            let on_failure = config.destination_config()?.on_failure()?;
+            on_failure.destination().map(str::to_owned)
+        }))
+    }
+
+    async fn invoke_config(
+        &self,
+        function: &str,
+    ) -> Result<Option<GetFunctionEventInvokeConfigOutput>, Problem> {
         let answer = self
             .lambda
             .get_function_event_invoke_config()
@@ -175,11 +200,7 @@ impl Aws {
             .send()
             .await;
         match answer {
-            Ok(output) => Ok(output
-                .destination_config()
-                .and_then(|destinations| destinations.on_failure())
-                .and_then(|on_failure| on_failure.destination())
-                .map(str::to_owned)),
+            Ok(output) => Ok(Some(output)),
             // Most functions have none.
             Err(error) if has_code(&error, "ResourceNotFoundException") => Ok(None),
             Err(error) => Err(problem(

@@ -84,6 +84,9 @@ impl Aws {
             visibility_seconds: text(&QueueAttributeName::VisibilityTimeout)
                 .and_then(|seconds| seconds.parse().ok())
                 .unwrap_or(DEFAULT_VISIBILITY_SECONDS),
+            delay_seconds: text(&QueueAttributeName::DelaySeconds)
+                .and_then(|seconds| seconds.parse().ok())
+                .unwrap_or(0),
             fifo: text(&QueueAttributeName::FifoQueue) == Some("true"),
             depth: depth(&attributes),
         }))

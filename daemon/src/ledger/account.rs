@@ -86,30 +86,24 @@ impl Ledger {
             })
             .await
     }
+}
 
-    /// What operations did to one message, oldest first.
-    pub async fn history(
-        &self,
-        queue_arn: &str,
-        message_id: &str,
-    ) -> Result<Vec<HistoryEntry>, DatabaseError> {
-        let (queue_arn, message_id) = (queue_arn.to_owned(), message_id.to_owned());
-        self.database
-            .read(move |connection| {
-                let mut select = connection.prepare_cached(
-                    "SELECT operation, state, new_id, reason, intent_at, sent_at, ended_at FROM events
-                     WHERE queue_arn = ?1 AND message_id = ?2",
-                )?;
-                let mut rows = select.query([queue_arn, message_id])?;
-                let mut history = Vec::new();
-                while let Some(row) = rows.next()? {
-                    history.extend(steps(row)?);
-                }
-                history.sort_by_key(|entry: &HistoryEntry| entry.at);
-                Ok(history)
-            })
-            .await
+/// What operations did to one message.
+pub fn steps_of(
+    connection: &Connection,
+    queue_arn: &str,
+    message_id: &str,
+) -> Result<Vec<HistoryEntry>, DatabaseError> {
+    let mut select = connection.prepare_cached(
+        "SELECT operation, state, new_id, reason, intent_at, sent_at, ended_at FROM events
+         WHERE queue_arn = ?1 AND message_id = ?2",
+    )?;
+    let mut rows = select.query([queue_arn, message_id])?;
+    let mut history = Vec::new();
+    while let Some(row) = rows.next()? {
+        history.extend(steps(row)?);
     }
+    Ok(history)
 }
 
 fn steps(row: &Row<'_>) -> rusqlite::Result<Vec<HistoryEntry>> {

@@ -1,4 +1,5 @@
 mod audit;
+mod chain;
 mod returned;
 
 use std::path::Path;

@@ -1,15 +1,20 @@
 //! Asks for the facts of a plan. What cannot be asked is said, and keeps no plan from being made.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 use jiff::Timestamp;
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::Selection;
+use patterns_core::operation::{Selection, Verification};
 use patterns_core::problem::Problem;
 
-use super::{Consumer, Facts, Load};
+use super::verification::{Asynchronous, verification};
+use super::{Consumer, Facts, Load, Looping};
 use crate::aws::Aws;
 use crate::aws::functions::{INVOKED_MAX, Limits};
-use crate::mirror::store::Store;
+use crate::ledger;
+use crate::letter::event_id;
+use crate::mirror::{Mirror, disk};
 use crate::topology::{QueueFacts, Topology};
 
 /// Functions looked at for one plan.
@@ -28,10 +33,18 @@ pub struct Subject<'a> {
     pub planned: u64,
     /// Their message ids; none when everything is meant.
     pub message_ids: &'a [String],
+    /// Whether they are changed before they are sent.
+    pub edited: bool,
 }
 
 /// Gathers what is known about a plan.
-pub async fn gather(aws: &Aws, store: &Store, topology: &Topology, subject: &Subject<'_>) -> Facts {
+pub async fn gather(
+    aws: &Aws,
+    mirror: &Mirror,
+    topology: &Topology,
+    subject: &Subject<'_>,
+) -> Facts {
+    let store = &mirror.store;
     let Subject { queue, target, .. } = subject;
     let mut unknown = Vec::new();
     let to_queue = topology
@@ -45,10 +58,11 @@ pub async fn gather(aws: &Aws, store: &Store, topology: &Topology, subject: &Sub
     };
     let load = store.load(&queue.arn, ids, largest, target.kind).await;
     let held = store.count(&queue.arn).await;
-    let (consumers, moving, denied) = tokio::join!(
+    let (consumers, moving, denied, retries) = tokio::join!(
         consumers(aws, target, to_queue),
         aws.is_moving(&queue.arn),
-        may_invoke(aws, target)
+        may_invoke(aws, target),
+        retries(aws, target)
     );
     let consumers = consumers.unwrap_or_else(|problem| {
         unknown.push(problem);
@@ -59,6 +73,16 @@ pub async fn gather(aws: &Aws, store: &Store, topology: &Topology, subject: &Sub
         known.push(consumer);
         unknown.extend(problem);
     }
+    let retries = retries.unwrap_or_else(|problem| {
+        unknown.push(problem);
+        None
+    });
+    let asynchronous = Asynchronous {
+        retries,
+        waits: aws.retry_waits,
+    };
+    let verification = verification(target, &known, asynchronous, topology);
+    let looping = looping(mirror, subject, &verification).await;
     Facts {
         now: Timestamp::now(),
         target: (*target).clone(),
@@ -67,7 +91,7 @@ pub async fn gather(aws: &Aws, store: &Store, topology: &Topology, subject: &Sub
         selection: subject.selection.clone(),
         retention_seconds: queue.retention_seconds,
         load: load.unwrap_or_else(|error| {
-            unknown.push(crate::mirror::disk(error));
+            unknown.push(disk(error));
             Load::default()
         }),
         largest: Some(largest),
@@ -78,8 +102,55 @@ pub async fn gather(aws: &Aws, store: &Store, topology: &Topology, subject: &Sub
             false
         }),
         denied,
+        looping: looping.unwrap_or_else(|problem| {
+            unknown.push(problem);
+            Looping::default()
+        }),
+        verification,
         unknown,
     }
+}
+
+async fn retries(aws: &Aws, target: &Origin) -> Result<Option<u32>, Problem> {
+    match target.kind {
+        OriginKind::Function => aws.retries(&target.name).await,
+        OriginKind::Queue => Ok(None),
+    }
+}
+
+/// Those of the selected events that the mirror holds and that would come back once more.
+async fn looping(
+    mirror: &Mirror,
+    subject: &Subject<'_>,
+    verification: &Verification,
+) -> Result<Looping, Problem> {
+    if subject.edited {
+        return Ok(Looping::default());
+    }
+    let queue_arn = &subject.queue.arn;
+    let revisions = verification.revisions.clone();
+    let mut looping = mirror
+        .ledger()
+        .loops(queue_arn, revisions)
+        .await
+        .map_err(ledger::disk)?;
+    if *subject.selection != Selection::Everything {
+        let chosen: BTreeSet<_> = subject.message_ids.iter().collect();
+        looping.retain(|(message_id, _)| chosen.contains(message_id));
+    }
+    let ids = looping
+        .iter()
+        .map(|(message_id, _)| event_id(queue_arn, message_id));
+    let held = mirror.store.chosen(queue_arn, ids.collect()).await;
+    let held = held.map_err(disk)?;
+    let one = looping
+        .into_iter()
+        .map(|(message_id, signature)| (event_id(queue_arn, &message_id), signature))
+        .find(|(id, _)| held.contains_key(id));
+    Ok(Looping {
+        events: u64::try_from(held.len()).unwrap_or(u64::MAX),
+        one,
+    })
 }
 
 async fn may_invoke(aws: &Aws, target: &Origin) -> Option<Problem> {
@@ -112,6 +183,7 @@ async fn consumers(
                 mapping,
                 timeout_seconds: limits.timeout_seconds,
                 reserved: limits.reserved,
+                revision: limits.revision,
             };
             (consumer, problem)
         });

@@ -26,10 +26,13 @@ fn to(kind: OriginKind) -> Facts {
                 .then(|| ("uuid-1".to_owned(), "Enabled".to_owned())),
             timeout_seconds: Some(10),
             reserved: None,
+            revision: None,
         }],
         moving: false,
         denied: None,
         unknown: Vec::new(),
+        verification: Verification::default(),
+        looping: Looping::default(),
     }
 }
 
@@ -69,7 +72,7 @@ fn each_danger_is_named_with_what_to_do() {
             "allow lambda:InvokeFunction",
         )
     };
-    let cases: [(OriginKind, Change, Level, bool, &str); 11] = [
+    let cases: [(OriginKind, Change, Level, bool, &str); 12] = [
         (
             Queue,
             |facts| facts.moving = true,
@@ -83,6 +86,18 @@ fn each_danger_is_named_with_what_to_do() {
             Level::Stop,
             true,
             "--uuid uuid-1 --enabled",
+        ),
+        (
+            Function,
+            |facts| {
+                facts.looping = Looping {
+                    events: 4,
+                    one: Some(("0123456789ab".to_owned(), "Boom at line #".to_owned())),
+                };
+            },
+            Level::Stop,
+            true,
+            "4 of the events came back 3 times",
         ),
         (
             Queue,

@@ -9,12 +9,34 @@ use patterns_core::problem::{Problem, ProblemKind};
 use super::search::{self, Condition};
 use super::store::Mirrored;
 use super::{Mirror, disk};
+use crate::ledger;
 use crate::origin::{Evidence, resolve};
 use crate::state::State;
 use crate::topology::{QueueFacts, Topology, name_of};
 
 /// A mirrored message as a list shows it.
-pub fn event(mirrored: &Mirrored, topology: &Topology) -> FailedEvent {
+pub async fn shown(
+    mirror: &Mirror,
+    row: &Mirrored,
+    topology: &Topology,
+) -> Result<FailedEvent, Problem> {
+    let redrive_count = redriven(mirror, std::slice::from_ref(row)).await?;
+    Ok(FailedEvent {
+        redrive_count: redrive_count.first().copied().unwrap_or(0),
+        ..event(row, topology)
+    })
+}
+
+/// How often each of those messages was redriven and came back.
+async fn redriven(mirror: &Mirror, rows: &[Mirrored]) -> Result<Vec<u32>, Problem> {
+    let message = |row: &Mirrored| (row.queue_arn.clone(), row.message_id.clone());
+    let messages = rows.iter().map(message).collect();
+    let redriven = mirror.ledger().redriven(messages).await;
+    redriven.map_err(ledger::disk)
+}
+
+/// A mirrored message, as far as the mirror alone knows it.
+fn event(mirrored: &Mirrored, topology: &Topology) -> FailedEvent {
     let decoded = &mirrored.decoded;
     let retention = topology
         .queue_by_arn(&mirrored.queue_arn)
@@ -62,7 +84,15 @@ pub async fn list(
     let rows = mirror.store.list(arns(&asked), condition, limit).await;
     let rows = rows.map_err(disk)?.ok_or_else(search::too_long)?;
     let (mirrored, approximate_total) = held(mirror, state, &asked).await?;
-    let events: Vec<_> = rows.iter().map(|row| event(row, &topology)).collect();
+    let redriven = redriven(mirror, &rows).await?;
+    let events: Vec<_> = rows
+        .iter()
+        .zip(redriven)
+        .map(|(row, redrive_count)| FailedEvent {
+            redrive_count,
+            ..event(row, &topology)
+        })
+        .collect();
     let origins: BTreeSet<_> = events.iter().map(|event| event.origin.clone()).collect();
     let shared = match (queue.is_some(), origins.len(), origins.into_iter().next()) {
         (true, 1, Some(origin)) => origin,

@@ -118,7 +118,9 @@ async fn local_stack(flags: Flags) -> Result<()> {
     let mut daemon = None;
     let running = async {
         if !flags.no_daemon {
-            daemon = Some(start_daemon(&program, &place, &local, &socket, with_dashboard).await?);
+            let waits = retry_waits(&flags);
+            daemon =
+                Some(start_daemon(&program, &place, &local, &socket, waits, with_dashboard).await?);
         }
         serve(daemon.as_mut(), &program, &local, &socket, with_dashboard).await
     };
@@ -139,6 +141,7 @@ async fn start_daemon(
     place: &Place,
     local: &Local,
     socket: &Path,
+    retry_waits: [Duration; 2],
     with_dashboard: bool,
 ) -> Result<Daemon> {
     Daemon::start(&daemon::Settings {
@@ -148,6 +151,7 @@ async fn start_daemon(
         endpoint_url: &local.endpoint_url,
         apis: &local.apis,
         instance: place.instance()?,
+        retry_waits,
         log: with_dashboard.then(|| place.log_file("patterns-daemon")),
     })
     .await
@@ -206,16 +210,21 @@ fn say_ready(local: &Local, socket: Option<&Path>) {
     let _ = writeln!(out, "{ready}").and_then(|()| out.flush());
 }
 
+/// How long an asynchronous event waits before each retry.
+fn retry_waits(flags: &Flags) -> [Duration; 2] {
+    if flags.aws_delays {
+        [Duration::from_mins(1), Duration::from_mins(2)]
+    } else {
+        [Duration::from_secs(1), Duration::from_secs(2)]
+    }
+}
+
 fn options(flags: &Flags, program: &Path, place: &Place) -> Options {
     let itself = |word: &str| vec![program.as_os_str().to_owned(), OsString::from(word)];
     Options {
         port: flags.port,
         concurrency: flags.concurrency,
-        retry_waits: if flags.aws_delays {
-            [Duration::from_mins(1), Duration::from_mins(2)]
-        } else {
-            [Duration::from_secs(1), Duration::from_secs(2)]
-        },
+        retry_waits: retry_waits(flags),
         exec_command: itself("exec"),
         function_command: itself("function"),
         work_dir: place.path().join("functions"),

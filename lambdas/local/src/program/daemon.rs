@@ -45,6 +45,8 @@ pub struct Settings<'a> {
     pub apis: &'a BTreeMap<String, String>,
     /// Names this run, so that its operations are never resumed in another.
     pub instance: Uuid,
+    /// How long the emulator's Lambda waits before it tries an asynchronous event again.
+    pub retry_waits: [Duration; 2],
     /// Where it logs to; stderr when `None`.
     pub log: Option<PathBuf>,
 }
@@ -55,6 +57,7 @@ pub struct Daemon {
     arguments: Vec<OsString>,
     notify: UnixDatagram,
     notify_path: PathBuf,
+    retry_waits: [Duration; 2],
     log: Option<PathBuf>,
 }
 
@@ -94,10 +97,16 @@ impl Daemon {
             path(&settings.place.join("daemon")),
         ];
         let mut daemon = Self {
-            child: spawn(&arguments, &notify_path, settings.log.as_deref())?,
+            child: spawn(
+                &arguments,
+                &notify_path,
+                settings.retry_waits,
+                settings.log.as_deref(),
+            )?,
             arguments,
             notify,
             notify_path,
+            retry_waits: settings.retry_waits,
             log: settings.log.clone(),
         };
         daemon.ready().await?;
@@ -146,7 +155,12 @@ impl Daemon {
             );
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RESTART_MAX);
-            self.child = spawn(&self.arguments, &self.notify_path, self.log.as_deref())?;
+            self.child = spawn(
+                &self.arguments,
+                &self.notify_path,
+                self.retry_waits,
+                self.log.as_deref(),
+            )?;
         }
     }
 
@@ -186,7 +200,12 @@ impl Daemon {
     }
 }
 
-fn spawn(arguments: &[OsString], notify_path: &Path, log: Option<&Path>) -> Result<Child> {
+fn spawn(
+    arguments: &[OsString],
+    notify_path: &Path,
+    retry_waits: [Duration; 2],
+    log: Option<&Path>,
+) -> Result<Child> {
     let program = arguments.first().context("no program to start")?;
     let exec_command = [program.clone(), OsString::from("exec")];
     let mut command: Command = process::command(
@@ -202,6 +221,10 @@ fn spawn(arguments: &[OsString], notify_path: &Path, log: Option<&Path>) -> Resu
         .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("NOTIFY_SOCKET", notify_path)
+        .env(
+            patterns_daemon::RETRY_WAITS,
+            retry_waits.map(|wait| wait.as_secs().to_string()).join(","),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     if let Some(filter) = std::env::var_os("RUST_LOG") {
@@ -238,6 +261,7 @@ mod tests {
             arguments: Vec::new(),
             notify: UnixDatagram::bind(&notify_path).unwrap(),
             notify_path: notify_path.clone(),
+            retry_waits: [Duration::ZERO; 2],
             log: None,
         };
         let said = async {
