@@ -10,4 +10,5 @@ mod insight;
 mod story;
 #[path = "../terminal/terminal.rs"]
 mod terminal;
+mod verified;
 mod world;

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::dashboard::Dashboard;
 use crate::world::{World, eventually, find, in_time, signal};
 
-const HANDOFF_FAILURES: &str = "internal-handoff-failures";
-const HANDOFF_CONSUMER: &str = "internal-handoff-send-notification";
+pub const HANDOFF_FAILURES: &str = "internal-handoff-failures";
+pub const HANDOFF_CONSUMER: &str = "internal-handoff-send-notification";
 pub const QUEUE: &str = "queue-leveling-notifications";
 pub const QUEUE_FAILURES: &str = "queue-leveling-notifications-dlq";
-const QUEUE_CONSUMER: &str = "queue-leveling-send-notification";
+pub const QUEUE_CONSUMER: &str = "queue-leveling-send-notification";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_notified_once_in_both_stacks() {
@@ -384,7 +384,7 @@ fn function(world: &World, name: &str) -> Value {
         .unwrap_or_default()
 }
 
-async fn daemon_pid(world: &World) -> u32 {
+pub async fn daemon_pid(world: &World) -> u32 {
     eventually("the daemon answers", async || {
         let client = reqwest::Client::builder()
             .unix_socket(world.socket.as_path())
