@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::operation::create_queue::builders::CreateQueueFluentBuilder;
 use aws_sdk_sqs::types::{
     MessageSystemAttributeNameForSends, MessageSystemAttributeValue, QueueAttributeName,
     SendMessageBatchRequestEntry,
@@ -37,6 +38,8 @@ pub enum Route {
     Queue,
     /// From `notify-dlq` to the function `notify`.
     Function,
+    /// From `orders-dlq.fifo` to `orders.fifo`, group by group in order.
+    Fifo,
 }
 
 impl Route {
@@ -44,6 +47,7 @@ impl Route {
         match self {
             Self::Queue => "orders-dlq",
             Self::Function => "notify-dlq",
+            Self::Fifo => "orders-dlq.fifo",
         }
     }
 
@@ -51,6 +55,7 @@ impl Route {
         match self {
             Self::Queue => "orders",
             Self::Function => "notify",
+            Self::Fifo => "orders.fifo",
         }
     }
 }
@@ -113,27 +118,30 @@ impl Account {
         };
         account.create_queue(route.dead_letters()).await;
         match route {
-            Route::Queue => account.create_target().await,
+            Route::Queue | Route::Fifo => account.create_target(route).await,
             Route::Function => account.create_function(route).await,
         }
         account
     }
 
     async fn create_queue(&self, name: &str) {
-        self.sqs
-            .create_queue()
-            .queue_name(name)
-            .send()
-            .await
-            .unwrap();
+        self.queue(name).send().await.unwrap();
     }
 
-    /// Creates `orders`, whose failures go to `orders-dlq`.
-    pub async fn create_target(&self) {
-        let policy = json!({"deadLetterTargetArn": arn("orders-dlq"), "maxReceiveCount": 3});
-        self.sqs
-            .create_queue()
-            .queue_name("orders")
+    fn queue(&self, name: &str) -> CreateQueueFluentBuilder {
+        let create = self.sqs.create_queue().queue_name(name);
+        let fifo = name.ends_with(".fifo");
+        create.set_attributes(fifo.then(|| {
+            let name = QueueAttributeName::FifoQueue;
+            HashMap::from([(name, "true".to_owned())])
+        }))
+    }
+
+    /// Creates the queue that the events go back to, whose failures go to the dead-letter queue.
+    pub async fn create_target(&self, route: Route) {
+        let policy =
+            json!({"deadLetterTargetArn": arn(route.dead_letters()), "maxReceiveCount": 3});
+        self.queue(route.target())
             .attributes(QueueAttributeName::RedrivePolicy, policy.to_string())
             .send()
             .await
@@ -175,11 +183,12 @@ impl Account {
         format!("{}/000000000000/{queue}", self.local.endpoint_url)
     }
 
-    /// Puts failed events into a dead-letter queue.
+    /// Puts failed events into a dead-letter queue; into a FIFO queue in their order.
     pub async fn fail(&self, queue: &str, events: &[Event]) {
         let url = self.url(queue);
+        let at_once = if queue.ends_with(".fifo") { 1 } else { 8 };
         stream::iter(events.chunks(10))
-            .for_each_concurrent(8, |chunk| {
+            .for_each_concurrent(at_once, |chunk| {
                 let request = self.sqs.send_message_batch().queue_url(&url);
                 let entries = chunk.iter().enumerate().map(|(id, event)| entry(id, event));
                 let request = request.set_entries(Some(entries.collect()));
@@ -331,6 +340,8 @@ fn entry(id: usize, event: &Event) -> SendMessageBatchRequestEntry {
     SendMessageBatchRequestEntry::builder()
         .id(id.to_string())
         .message_body(&event.body)
+        .set_message_group_id(event.group.clone())
+        .set_message_deduplication_id(event.group.as_ref().map(|_| event.sum()))
         .set_message_attributes(Some(event.attributes.clone()))
         .set_message_system_attributes(trace)
         .build()

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
+use md5::{Digest, Md5};
 use patterns_core::operation::Edit;
 use serde_json::{Value, json};
 
@@ -14,9 +15,26 @@ pub struct Event {
     pub body: String,
     pub attributes: HashMap<String, MessageAttributeValue>,
     pub trace: Option<String>,
+    /// Its message group, in a FIFO queue.
+    pub group: Option<String>,
     /// What must arrive.
     pub payload: String,
 }
+
+impl Event {
+    /// MD5 of its body, as the witness tells it.
+    pub fn sum(&self) -> String {
+        sum(&self.body)
+    }
+}
+
+/// MD5, as the witness tells bodies and payloads.
+pub fn sum(text: &str) -> String {
+    format!("{:x}", Md5::digest(text.as_bytes()))
+}
+
+/// Message groups in a FIFO queue.
+const GROUPS: usize = 100;
 
 /// One to four bytes each.
 const LETTERS: [char; 8] = ['a', 'b', 'c', ' ', 'ä', 'ß', '☃', '\u{1F600}'];
@@ -27,6 +45,10 @@ pub fn make(route: Route, seed: u64, count: usize) -> Vec<Event> {
     (0..count)
         .map(|number| match route {
             Route::Queue => message(seed, number, &mut random),
+            Route::Fifo => Event {
+                group: Some(format!("group-{}", random.usize(..GROUPS))),
+                ..message(seed, number, &mut random)
+            },
             Route::Function if number % 2 == 0 => dead_letter(seed, number, &mut random),
             Route::Function => record(seed, number, &mut random),
         })
@@ -86,6 +108,7 @@ fn message(seed: u64, number: usize, random: &mut fastrand::Rng) -> Event {
         body,
         attributes,
         trace,
+        group: None,
     }
 }
 
@@ -104,6 +127,7 @@ fn dead_letter(seed: u64, number: usize, random: &mut fastrand::Rng) -> Event {
             ("ErrorMessage".to_owned(), text("String", "no such address")),
         ]),
         trace: None,
+        group: None,
     }
 }
 
@@ -120,6 +144,7 @@ fn record(seed: u64, number: usize, random: &mut fastrand::Rng) -> Event {
         ),
         attributes: HashMap::new(),
         trace: None,
+        group: None,
         payload,
     }
 }

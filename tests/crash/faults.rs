@@ -262,7 +262,7 @@ async fn a_target_that_is_deleted_ends_the_redrive_and_loses_nothing() {
     // A name is free again a minute after its queue was deleted.
     trial.account.uncover();
     trial.account.uncover();
-    trial.account.create_target().await;
+    trial.account.create_target(Route::Queue).await;
     trial.conclude("target deleted midway").await;
     trial.account.local.stop().await;
 }

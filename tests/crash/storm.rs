@@ -156,6 +156,17 @@ async fn fifteen_kills_lose_nothing_on_the_way_to_a_function() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn kills_neither_reorder_nor_double_what_is_in_groups() {
+    let (mut seed, mut killed) = (1, 0);
+    while killed < 15 {
+        let report = storm(Blow::Kill, Route::Fifo, seed, 2_000).await;
+        assert_eq!(report.verdict.duplicates.len(), 0, "{report}");
+        killed += report.kills;
+        seed += 1;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn graceful_stops_double_nothing() {
     for route in [Route::Queue, Route::Function] {
         let report = storm(Blow::Stop, route, 1, 1_000).await;
@@ -176,6 +187,12 @@ async fn long(route: Route) {
 #[ignore = "takes hours; the short form is in the suite"]
 async fn long_storms_to_a_queue() {
     long(Route::Queue).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes hours; the short form is in the suite"]
+async fn long_storms_in_groups() {
+    long(Route::Fifo).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,10 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use md5::{Digest, Md5};
-
 use super::account::{Line, Route};
-use super::events::Event;
+use super::events::{Event, sum};
 
 /// The figures of one redrive.
 #[derive(Debug, Default)]
@@ -19,6 +17,8 @@ pub struct Verdict {
     pub altered: usize,
     /// Deleted before the first copy was at the target.
     pub early: usize,
+    /// Arrived first after a later one of their message group had.
+    pub reordered: usize,
     /// Still in the dead-letter queue.
     pub left: usize,
     /// Copies beyond the first: the event's message id, and when the copy before it arrived.
@@ -78,6 +78,16 @@ impl Verdict {
             }
         }
         verdict.events = originals.len();
+        let mut newest = HashMap::new();
+        for event in events {
+            let original = by_payload.get(&event.sum()).map(|id| &originals[*id]);
+            let first = original.and_then(|original| original.copies.first());
+            if let (Some(group), Some((_, first))) = (&event.group, first) {
+                let newest = newest.entry(group).or_insert(*first);
+                verdict.reordered += usize::from(*newest > *first);
+                *newest = (*newest).max(*first);
+            }
+        }
         for (
             id,
             Original {
@@ -120,13 +130,14 @@ impl Verdict {
             lost,
             altered,
             early,
+            reordered,
             ..
         } = self;
         let unlisted = self.unlisted(doubts);
         assert_eq!(
-            (*lost, *altered, *early, unlisted),
-            (0, 0, 0, 0),
-            "lost, altered, deleted early, doubled without being listed: {about}: {self}"
+            (*lost, *altered, *early, *reordered, unlisted),
+            (0, 0, 0, 0, 0),
+            "lost, altered, deleted early, reordered, doubled without being listed: {about}: {self}"
         );
     }
 }
@@ -138,12 +149,13 @@ impl fmt::Display for Verdict {
             lost,
             altered,
             early,
+            reordered,
             left,
             duplicates,
         } = self;
         write!(
             f,
-            "{events} events, lost {lost}, altered {altered}, deleted early {early}, left {left}, duplicates {}",
+            "{events} events, lost {lost}, altered {altered}, deleted early {early}, reordered {reordered}, left {left}, duplicates {}",
             duplicates.len()
         )
     }
@@ -151,8 +163,4 @@ impl fmt::Display for Verdict {
 
 fn same(one: &Line, other: &Line) -> bool {
     one.attributes == other.attributes && one.trace_header == other.trace_header
-}
-
-fn sum(text: &str) -> String {
-    format!("{:x}", Md5::digest(text.as_bytes()))
 }

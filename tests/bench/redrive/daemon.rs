@@ -62,14 +62,9 @@ impl Daemon {
         }
     }
 
-    /// Brings everything back; answers when that has ended, with what the daemon says of it.
-    pub fn redrive(&self) -> Result<Value> {
-        self.command(&["redrive", DEAD, "--force", "--yes", "--wait"])
-    }
-
     /// Begins to; answers with the operation's id.
     pub fn begin(&self) -> Result<String> {
-        let answer = self.command(&["redrive", DEAD, "--force", "--yes"])?;
+        let answer = self.command(&["redrive", DEAD, "--all-at-once", "--force", "--yes"])?;
         let id = answer.pointer("/operation_id").and_then(Value::as_str);
         Ok(id
             .with_context(|| format!("no operation: {answer}"))?
@@ -105,6 +100,14 @@ impl Daemon {
         self.child.wait()?;
         self.child = spawn(&self.dir)?;
         Ok(())
+    }
+
+    /// The most memory that it ever had resident, in bytes. (`man 5 proc_pid_status`: `VmHWM`, in KiB.)
+    pub fn peak_memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        Ok(kib.context("no VmHWM")?.parse::<u64>()? * 1024)
     }
 
     pub fn cpu_seconds(&self) -> Result<f64> {

@@ -11,6 +11,7 @@ use clap::Parser;
 #[path = "../cpu.rs"]
 mod cpu;
 mod daemon;
+mod deep;
 mod harm;
 mod mover;
 mod report;
@@ -35,6 +36,9 @@ struct Flags {
     /// Turns that each contender gets
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Measure only the daemon's memory with so many messages in the dead-letter queue
+    #[arg(long, value_name = "COUNT")]
+    deep: Option<usize>,
     /// A Python that has boto3, to be measured too
     #[arg(long, value_name = "PATH", env = "PATTERNS_BENCH_PYTHON")]
     python: Option<PathBuf>,
@@ -73,6 +77,9 @@ fn main() -> Result<()> {
         rounds: flags.rounds,
         python: flags.python,
     };
+    if let Some(messages) = flags.deep {
+        return runtime.block_on(deep::measure(messages));
+    }
     let report = runtime.block_on(async {
         let mut stack = stack::Stack::start().await?;
         let turns = speed::all(&mut stack, &plan).await?;

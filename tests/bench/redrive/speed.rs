@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -115,19 +116,30 @@ async fn turn(stack: &mut Stack, plan: &Plan, contender: Contender, delay_ms: u6
     })
 }
 
-/// From the command to its answer; of the daemon alone.
+/// From the start of the operation to its end, as the daemon tells them; of the daemon alone.
 async fn daemon(stack: &Stack, faults: &[Value], messages: usize) -> Result<(f64, Option<f64>)> {
     let daemon = Daemon::start(stack, messages).await?;
     stack.strike(faults).await?;
-    let (started, before) = (Instant::now(), daemon.cpu_seconds()?);
-    let answer = daemon.redrive()?;
-    let seconds = started.elapsed().as_secs_f64();
+    let before = daemon.cpu_seconds()?;
+    let answer = daemon.ended(stack, &daemon.begin()?).await?;
+    let seconds = seconds(&answer)?;
     let deleted = answer.pointer("/deleted").and_then(Value::as_u64);
     ensure!(
         deleted == u64::try_from(messages).ok(),
         "not all came back: {answer}"
     );
     Ok((seconds, Some(daemon.cpu_seconds()? - before)))
+}
+
+/// How long an operation took.
+pub fn seconds(operation: &Value) -> Result<f64> {
+    let at = |name: &str| -> Result<Timestamp> {
+        let at = operation.get(name).and_then(Value::as_str);
+        Ok(at
+            .with_context(|| format!("no {name}: {operation}"))?
+            .parse()?)
+    };
+    Ok((at("ended_at")? - at("started_at")?).total(jiff::Unit::Second)?)
 }
 
 async fn peer(
