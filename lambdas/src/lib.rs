@@ -25,6 +25,8 @@ pub mod correlation;
 pub mod deadline;
 pub mod delivery;
 pub mod envelope;
+pub mod gateway;
+pub mod health;
 pub mod http;
 pub mod idempotency;
 pub mod logging;
@@ -33,10 +35,11 @@ pub mod notifier;
 pub mod send_notification;
 pub mod send_queued_notification;
 pub mod settings;
+pub mod target;
 pub mod task;
 
 /// Every function by the name that its template gives as `Handler`.
-pub const FUNCTIONS: [&str; 7] = [
+pub const FUNCTIONS: [&str; 8] = [
     "create-task",
     "get-task",
     "list-tasks",
@@ -44,6 +47,7 @@ pub const FUNCTIONS: [&str; 7] = [
     "delete-task",
     "send-notification",
     "send-queued-notification",
+    "gateway",
 ];
 
 /// Runs the function called `name` until its environment is ended. Returns only when it could not start or the Lambda
@@ -80,6 +84,7 @@ async fn start(name: &str) -> Result<(), lambda_runtime::Error> {
         "delete-task" => task::delete::run().await,
         "send-notification" => send_notification::run().await,
         "send-queued-notification" => send_queued_notification::run().await,
+        "gateway" => gateway::run().await,
         unknown => Err(format!(
             "there is no function {unknown:?}; there are {}",
             FUNCTIONS.join(", ")

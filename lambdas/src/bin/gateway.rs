@@ -1,0 +1,7 @@
+//! One address for all services.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("gateway")
+}
