@@ -31,7 +31,7 @@ pub fn extent(plan: &Plan) -> Option<String> {
     plan.edit.as_ref()?;
     let all = figure::count(plan.planned, "event");
     let shown = plan.edits.len() as u64;
-    Some(if shown < plan.planned {
+    Some(if (1..plan.planned).contains(&shown) {
         format!("the payload of {all}, {shown} of them below")
     } else {
         format!("the payload of {all}")

@@ -314,6 +314,17 @@ fn marked_events_get_one_patch() {
         matches!(again.as_slice(), [Effect::Edit(_, text)] if text.contains("remove")),
         "{again:?}"
     );
+    let planned = write(&mut model, &again, str::to_owned);
+    let [Effect::Send(request)] = planned.as_slice() else {
+        panic!("{planned:?}")
+    };
+    let stopped = Ok(Reply::Plan(Box::new(sample::hindered_plan())));
+    answer(&mut model, request.clone(), stopped);
+    let again = press(&mut model, "⎋e");
+    assert!(
+        matches!(again.as_slice(), [Effect::Edit(_, text)] if text.contains("remove")),
+        "{again:?}"
+    );
 }
 
 #[test]

@@ -173,8 +173,11 @@ fn planned(model: &mut Model, request: Request, answer: Result<Reply, Problem>) 
                 at = at.saturating_sub(1);
                 model.layers.truncate(at);
             }
-            model.draft = None;
             let confirm = Confirm::redrive(*plan, request, reason);
+            // What is stopped may have to be written differently.
+            if confirm.stop().is_none() {
+                model.draft = None;
+            }
             model.layers.insert(at, Layer::Confirm(confirm));
         }
         Ok(_) => drop(model.layers.remove(at)),
