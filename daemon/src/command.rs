@@ -1,6 +1,7 @@
 //! From a request to its reply: checks first, then the one part that does it.
 
 mod audited;
+mod take_back;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -127,12 +128,10 @@ impl Commands {
                 operation_id,
                 after,
             } => self.audit(operation_id, after).await.map(Reply::Audit),
-            Request::TakeBack { .. } => Err(Problem::new(
-                ProblemKind::Usage,
-                "this cannot be answered yet",
-                "the daemon does not know how",
-                "use another version",
-            )),
+            Request::TakeBack { id } => {
+                let plan = self.take_back(&id).await?;
+                Ok(Reply::Plan(Box::new(plan)))
+            }
             Request::Pause { id } => self.steer(&id, Wish::Pause, requested_by).await,
             Request::Resume { id } => self.steer(&id, Wish::Resume, requested_by).await,
             Request::Cancel { id } => self.steer(&id, Wish::Cancel, requested_by).await,

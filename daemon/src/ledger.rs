@@ -12,6 +12,7 @@ mod returned;
 mod schema;
 mod standing;
 mod step;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,7 @@ use jiff::Timestamp;
 use patterns_core::failed::OriginKind;
 use patterns_core::operation::{OperationState, Plan};
 use patterns_core::problem::{Problem, ProblemKind};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::aws::Aws;
 use crate::database::{Database, DatabaseError, Durability};
@@ -238,6 +239,9 @@ impl Ledger {
             .write(move |connection| {
                 let now = Timestamp::now().as_millisecond();
                 let left_out = match state {
+                    OperationState::Completed if takes_back(connection, &operation_id)? => {
+                        Some("it was processed before, or is in a consumer's hands")
+                    }
                     OperationState::Completed => {
                         Some("it was not found in the dead-letter queue any more")
                     }
@@ -259,6 +263,15 @@ impl Ledger {
             })
             .await
     }
+}
+
+/// Whether an operation takes back what another one sent.
+fn takes_back(connection: &Connection, operation_id: &str) -> Result<bool, DatabaseError> {
+    Ok(connection.query_row(
+        "SELECT plan ->> '$.takes_back' IS NOT NULL FROM operations WHERE id = ?1",
+        [operation_id],
+        |row| row.get(0),
+    )?)
 }
 
 /// A failure of the ledger's own file.

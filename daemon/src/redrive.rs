@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use patterns_core::operation::{Operation, OperationState, Redrive};
+use patterns_core::operation::{Operation, OperationState, Plan, Redrive};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::snapshot::OPERATIONS_SHOWN;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -35,7 +35,7 @@ use crate::ledger::{self, Ledger, Requester, Standing, Task, World};
 use crate::mirror::{Mirror, known};
 use crate::plan::{Frozen, Plans};
 use crate::state::{Reading, Source, State};
-use crate::topology::QueueFacts;
+use crate::topology::{QueueFacts, Topology};
 use crate::watch::Watch;
 use point::reach;
 use run::{Ended, Run};
@@ -104,7 +104,7 @@ impl Engine {
         }
         let Frozen { plan, message_ids } = plans.get(plan_id, Timestamp::now())?;
         let topology = self.state.topology();
-        let queue = known(&topology, &plan.dead_letter_queue)?;
+        let queue = emptied(&topology, &plan)?;
         let world = self.world(&mut running, &plan.account_id).await?;
         let unfinished = self.ledger.unfinished(world).await.map_err(ledger::disk)?;
         if let Some((task, standing)) = unfinished
@@ -370,7 +370,15 @@ impl Engine {
         }
         drop(guard);
         self.publish(&task.operation_id).await;
-        self.watch.look_at(queue).await;
+        let Some(of) = &task.plan.takes_back else {
+            self.watch.look_at(queue).await;
+            return;
+        };
+        self.publish(of).await;
+        // Never at the queue that it was taken from: that one has consumers.
+        if let Some(queue) = self.state.topology().queues.get(&task.plan.target.name) {
+            self.watch.look_at(queue).await;
+        }
     }
 
     /// Ends what stopped because it was cancelled; anything else that stopped goes on some day.
@@ -406,6 +414,15 @@ impl Engine {
                 .report(Reading::Operation(Operation::Redrive(redrive)))
                 .await;
         }
+    }
+}
+
+/// The queue that a plan takes events from: a dead-letter queue, unless it takes back what was sent.
+fn emptied<'a>(topology: &'a Topology, plan: &Plan) -> Result<&'a QueueFacts, Problem> {
+    let name = &plan.dead_letter_queue;
+    match topology.queues.get(name) {
+        Some(queue) if plan.takes_back.is_some() => Ok(queue),
+        _ => known(topology, name),
     }
 }
 

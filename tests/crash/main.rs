@@ -5,6 +5,7 @@
 //! - `points`: an end at every labelled place, each for the first, second and third time
 //! - `faults`: what AWS and the network do wrong
 //! - `disk`: a ledger that cannot be written
+//! - `take_back`: what was sent and not processed comes back
 //!
 //! Each proves the same of every event: none lost, none altered, and every one that went twice is listed as in doubt. The
 //! figures are printed, one line a redrive:
@@ -27,4 +28,5 @@ mod faults;
 mod function;
 mod points;
 mod storm;
+mod take_back;
 mod verdict;

@@ -224,7 +224,8 @@ fn judge(
     Ok(verdict)
 }
 
-fn record(
+/// Writes down what happened.
+pub(super) fn record(
     connection: &Connection,
     operation: &str,
     outcomes: &[Outcome],

@@ -1,6 +1,7 @@
 mod audit;
 mod chain;
 mod returned;
+mod taken;
 
 use std::path::Path;
 

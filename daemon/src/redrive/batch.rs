@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -66,6 +67,9 @@ impl Run<'_> {
             return Ok(Dealt::default());
         }
         let received = u64::try_from(letters.len()).unwrap_or(0);
+        if self.takes_back() && self.knows(&letters) {
+            self.over.store(true, Ordering::SeqCst);
+        }
         let letters = self.take_in_hand(letters);
         let messages: Vec<_> = letters.iter().map(message).collect();
         let dealt = tokio::select! {
@@ -280,7 +284,7 @@ impl Run<'_> {
         let mut tries = 0;
         reach("before_sent");
         loop {
-            let written = self.engine.ledger.settle(self.id(), outcomes.clone()).await;
+            let written = self.settle(outcomes.clone()).await;
             let Err(error) = written else {
                 reach("after_sent");
                 return Ok(());
@@ -292,6 +296,22 @@ impl Run<'_> {
             self.complain(format!("the ledger cannot be written: {error}"));
             tokio::time::sleep(WRITE_RETRY).await;
         }
+    }
+
+    async fn settle(&self, outcomes: Vec<Outcome>) -> Result<(), DatabaseError> {
+        let ledger = &self.engine.ledger;
+        let plan = &self.task.plan;
+        let Some(of) = &plan.takes_back else {
+            return ledger.settle(self.id(), outcomes).await;
+        };
+        // Both queues are of one account and region.
+        let place = self
+            .queue
+            .arn
+            .rsplit_once(':')
+            .map_or("", |(place, _)| place);
+        let back_in = format!("{place}:{}", plan.target.name);
+        ledger.settle_taken(self.id(), outcomes, of, back_in).await
     }
 
     /// Keeps what is edited as it was: when it is deleted from the dead-letter queue, no other copy is left. Or says why

@@ -15,7 +15,23 @@ pub const HELD_MAX: usize = 100_000;
 /// How long they are hidden, so that a crash does not hide them for longer than necessary.
 pub const HELD_SECONDS: i32 = 120;
 
+/// The same where consumers wait for them, in seconds: long enough for a sweep over a queue of some thousand messages.
+const HELD_BRIEFLY_SECONDS: i32 = 5;
+
 impl Run<'_> {
+    /// Whether this run takes back what another one sent, out of a queue that has consumers.
+    pub(super) fn takes_back(&self) -> bool {
+        self.task.plan.takes_back.is_some()
+    }
+
+    /// Whether all of these were met before and left alone.
+    pub(super) fn knows(&self, letters: &[Letter]) -> bool {
+        let held = lock(&self.held);
+        letters
+            .iter()
+            .all(|letter| held.contains_key(&letter.message_id))
+    }
+
     /// Takes messages in hand; answers with those that no worker has already. A stalled worker's messages become visible
     /// and are received by another, which must not deal with them a second time.
     pub(super) fn take_in_hand(&self, letters: Vec<Letter>) -> Vec<Letter> {
@@ -65,7 +81,12 @@ impl Run<'_> {
         if !self.everything() {
             let handles: Vec<_> = messages.iter().map(|(_, handle)| handle.clone()).collect();
             let aws = &self.engine.aws;
-            aws.hide(&self.queue.url, &handles, HELD_SECONDS).await;
+            let seconds = if self.takes_back() {
+                HELD_BRIEFLY_SECONDS
+            } else {
+                HELD_SECONDS
+            };
+            aws.hide(&self.queue.url, &handles, seconds).await;
         }
         let mut held = lock(&self.held);
         held.extend(messages);
@@ -126,7 +147,7 @@ impl Run<'_> {
     /// Takes what was deleted out of the mirror; no batch waits for that.
     pub(super) async fn forget_gone(&self) {
         let gone = std::mem::take(&mut *lock(&self.gone));
-        if gone.is_empty() {
+        if gone.is_empty() || self.takes_back() {
             return;
         }
         let store = &self.engine.mirror.store;

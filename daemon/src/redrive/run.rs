@@ -288,6 +288,11 @@ impl<'a> Run<'a> {
         if in_a_row < EMPTY_RECEIVES || !lock(&self.in_hand).is_empty() {
             return;
         }
+        // What its consumers have in their hands is theirs.
+        if self.takes_back() {
+            self.over.store(true, Ordering::SeqCst);
+            return;
+        }
         let held = lock(&self.held).len();
         let empty = match self.engine.aws.depth(&self.queue.url).await {
             Ok(Some(depth)) => {
