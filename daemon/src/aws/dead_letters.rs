@@ -334,7 +334,7 @@ fn letter(message: Message) -> Option<Letter> {
     })
 }
 
-/// The message as it was, and nothing added to it.
+/// The message as it was, and nothing added to it. Where no operation gives one, it keeps its deduplication id.
 fn entry(
     index: usize,
     letter: &Letter,
@@ -345,7 +345,9 @@ fn entry(
         .message_body(&letter.body)
         .set_message_group_id(letter.system.get("MessageGroupId").cloned())
         .set_message_deduplication_id(
-            operation.map(|operation| format!("{operation}-{}", letter.message_id)),
+            operation
+                .map(|operation| format!("{operation}-{}", letter.message_id))
+                .or_else(|| letter.system.get("MessageDeduplicationId").cloned()),
         );
     for (name, attribute) in &letter.attributes {
         let value = MessageAttributeValue::builder().data_type(&attribute.data_type);
