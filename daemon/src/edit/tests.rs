@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use patterns_core::operation::{Edit, Operation, OperationState, Plan, Selection};
-use patterns_core::protocol::{Reply, Request};
+use patterns_core::operation::{Edit, Level, Manner, Operation, OperationState, Plan, Selection};
+use patterns_core::problem::{Problem, ProblemKind};
+use patterns_core::protocol::{REASON_MAX, Reply, Request};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -145,4 +146,63 @@ async fn nothing_is_sent_whose_original_cannot_be_kept() {
     commands.mirror.store.refuse_writes(false).await;
     shown(&commands, &id, OperationState::Completed).await;
     assert_eq!(*sent.lock().unwrap(), [r#"{"channel":"mail"}"#]);
+}
+
+#[tokio::test]
+async fn a_plan_shows_what_its_edit_makes_and_what_it_does_not_fit() {
+    let dir = tempfile::tempdir().unwrap();
+    let aws = aws(account).await;
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    let mut snapshots = commands.state.snapshots();
+    let known = snapshots
+        .wait_for(|snapshot| !snapshot.account_id.is_empty() && snapshot.queue("dlq").is_some());
+    tokio::time::timeout(LONG, known).await.unwrap().unwrap();
+    // Nobody looks at the queue any more, which is empty.
+    let _claim = commands.engine.claims.of("dlq").take().await;
+    let letters = vec![letter("m-0", r#"{"channel":"fax"}"#), letter("m-1", "text")];
+    commands.mirror.store.met(DLQ, 1, letters).await.unwrap();
+    let plan = |ids: &[&str], edit: Edit| {
+        let request = Request::Plan {
+            dead_letter_queue: "dlq".to_owned(),
+            selection: Selection::Chosen(ids.iter().map(|id| event_id(DLQ, id)).collect()),
+            to: None,
+            manner: Manner::default(),
+            edit: Some(edit),
+        };
+        commands.carry_out(request, None)
+    };
+    let start = |plan_id: &str, reason: Option<String>| {
+        let request = Request::Start {
+            plan_id: plan_id.to_owned(),
+            reason,
+            force: false,
+        };
+        commands.carry_out(request, None)
+    };
+    let patch = || to_mail(1).edit.unwrap();
+    let Reply::Plan(both) = plan(&["m-0", "m-1"], patch()).await.unwrap() else {
+        panic!("no plan");
+    };
+    assert_eq!(both.edits.len(), 1);
+    assert!(both.edits[0].after.contains("mail"));
+    let stop = &both.outlook.lint[0];
+    assert_eq!((stop.level, stop.forcible), (Level::Stop, true));
+    assert!(stop.what.contains("1 of 2"), "{stop:?}");
+    let kind = |answer: Result<Reply, Problem>| answer.unwrap_err().kind;
+    assert_eq!(
+        kind(start(&both.plan_id, None).await),
+        ProblemKind::Conflict
+    );
+    let long = Some("x".repeat(REASON_MAX + 1));
+    assert_eq!(kind(start(&both.plan_id, long).await), ProblemKind::Usage);
+    let payload = || Edit::Payload("{}".to_owned());
+    assert_eq!(
+        kind(plan(&["m-0", "m-1"], payload()).await),
+        ProblemKind::Usage
+    );
+    assert_eq!(
+        kind(plan(&["m-0", "m-9"], patch()).await),
+        ProblemKind::NotFound
+    );
+    assert!(plan(&["m-1"], payload()).await.is_ok());
 }
