@@ -3,8 +3,10 @@
 use portable_pty::CommandBuilder;
 use rustix::process::Signal;
 
+use serde_json::json;
+
 use crate::dashboard::Dashboard;
-use crate::world::{PROGRAM, signal};
+use crate::world::{PROGRAM, World, eventually, signal};
 
 /// What a newcomer types, with a free port and a place for temporary files of its own.
 fn one_command() -> (tempfile::TempDir, Dashboard) {
@@ -89,5 +91,44 @@ async fn any_size_is_drawn() {
     dashboard.resize(40, 10);
     dashboard.wait_for("40x10").await;
     dashboard.press("q");
+    assert!(dashboard.ended().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_editor_gets_the_terminal_and_gives_it_back() {
+    let world = World::start();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("events.jsonl");
+    let queue = "internal-handoff-failures";
+    let message = json!({
+        "dead_letter_queue": queue,
+        "id": "a",
+        "message_id": "m",
+        "body": json!({"colour": "wrong"}).to_string(),
+        "attributes": {},
+        "system_attributes": {},
+    });
+    std::fs::write(&file, format!("{message}\n")).unwrap();
+    eventually("the queue is known", async || world.depth(queue)).await;
+    let path = file.to_str().unwrap();
+    let imported = world.command(&["failed", "import", path, "--to", queue]);
+    assert_eq!(imported.code, 0, "{}", imported.json);
+    let mut command = CommandBuilder::new(PROGRAM);
+    command.args(["tui", "--socket"]);
+    command.arg(&world.socket);
+    command.env("VISUAL", "sed -i s/wrong/right/");
+    let mut dashboard = Dashboard::run(command, 120, 40);
+    dashboard.press("2");
+    dashboard.wait_for("1 read of").await;
+    dashboard.press("e");
+    dashboard.wait_for("as it will be sent").await;
+    dashboard.wait_for("+  \"colour\": \"right\"").await;
+    dashboard.press("\x1b");
+    dashboard
+        .wait_until("the question answered", |text| {
+            !text.contains("as it will be sent")
+        })
+        .await;
+    dashboard.press("\x03");
     assert!(dashboard.ended().await.success());
 }
