@@ -25,7 +25,7 @@ use crate::mirror::{self, Mirror, copy, decode, known, search, store::Mirrored};
 use crate::origin::Evidence;
 use crate::pattern::Patterns;
 use crate::plan::{self, Frozen, Plans};
-use crate::redrive::Engine;
+use crate::redrive::{Engine, ramp};
 use crate::state::State;
 use crate::tasks;
 use crate::topology::{QueueFacts, Topology};
@@ -310,6 +310,7 @@ impl Commands {
             edited: edit.is_some(),
         };
         let facts = Box::pin(gather(&self.aws, &self.mirror, &topology, &subject)).await;
+        let steps = ramp::planned(&facts, &manner, queue.fifo);
         let plan = Plan {
             plan_id: uuid::Uuid::new_v4().to_string(),
             dead_letter_queue: queue.name.clone(),
@@ -321,14 +322,18 @@ impl Commands {
             edits: Vec::new(),
             takes_back: None,
             planned,
-            steps: Vec::new(),
+            steps,
             verification: facts.verification.clone(),
             account_id,
             region: self.aws.region.clone(),
             expires_at: plan::expires_at(Timestamp::now()),
             outlook: Outlook::default(),
         };
-        let plan = self.with_outlook(plan, facts, queue, &message_ids).await?;
+        let mut plan = self.with_outlook(plan, facts, queue, &message_ids).await?;
+        let unverified = plan.verification.unverified.as_deref();
+        plan.outlook
+            .lint
+            .extend(ramp::note(&plan.steps, unverified));
         self.plans.keep(Frozen {
             plan: plan.clone(),
             message_ids,

@@ -84,12 +84,32 @@ pub struct Consumer {
     pub function: String,
     /// Id and state of its event source mapping; none of a function that is invoked.
     pub mapping: Option<(String, String)>,
+    /// The most events that it is given at once.
+    pub batch: u64,
     /// Its timeout in seconds, when that could be read.
     pub timeout_seconds: Option<u64>,
     /// Its reserved concurrency, when it has one.
     pub reserved: Option<u64>,
     /// Changes with its code and its configuration.
     pub revision: Option<String>,
+}
+
+impl Facts {
+    /// Whether something that is known processes the events.
+    pub fn is_consumed(&self) -> bool {
+        self.target.kind == OriginKind::Function || self.consumers.iter().any(Consumer::listens)
+    }
+
+    /// How many events the consumers of a queue can take at once, as far as that is reserved for them: each delivery beyond
+    /// that is throttled and counts as a receive. A function that is invoked gets throttled events again for hours.
+    /// (Lambda Developer Guide, "Using Lambda with Amazon SQS" and "Asynchronous invocation".)
+    pub fn at_once(&self) -> Option<u64> {
+        let reserved = self.consumers.iter().filter_map(|consumer| {
+            let reserved = consumer.reserved.filter(|_| consumer.mapping.is_some())?;
+            Some(reserved.saturating_mul(consumer.batch))
+        });
+        reserved.min()
+    }
 }
 
 impl Consumer {
@@ -190,7 +210,7 @@ fn looping(facts: &Facts) -> Option<Lint> {
 }
 
 fn not_consumed(facts: &Facts) -> Option<Lint> {
-    if facts.target.kind == OriginKind::Function || facts.consumers.iter().any(Consumer::listens) {
+    if facts.is_consumed() {
         return None;
     }
     let name = &facts.target.name;

@@ -5,10 +5,12 @@
 //! and what may have been sent is sent again and listed as in doubt.
 
 mod batch;
+mod climb;
 mod group;
 mod hand;
 mod pace;
 mod point;
+pub mod ramp;
 mod room;
 mod run;
 mod steer;

@@ -165,7 +165,10 @@ impl Daemon {
                     dead_letter_queue: queue.to_owned(),
                     selection: Selection::Everything,
                     to: None,
-                    manner: Manner::default(),
+                    manner: Manner {
+                        all_at_once: true,
+                        ..Manner::default()
+                    },
                     edit: edit.clone(),
                 })
                 .await;

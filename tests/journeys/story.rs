@@ -244,7 +244,13 @@ async fn a_killed_daemon_finishes_its_redrive() {
     })
     .await;
 
-    let started = world.command(&["redrive", QUEUE_FAILURES, "--yes", "--force"]);
+    let started = world.command(&[
+        "redrive",
+        QUEUE_FAILURES,
+        "--yes",
+        "--force",
+        "--all-at-once",
+    ]);
     let daemon = daemon_pid(&world).await;
     signal(daemon, Signal::KILL);
     assert_eq!(started.code, 0, "{}", started.json);

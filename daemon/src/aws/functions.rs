@@ -35,8 +35,9 @@ pub struct Limits {
 /// The most bytes of an asynchronous invocation. (Lambda Developer Guide, "Lambda quotas".)
 pub const INVOKED_MAX: u64 = 1_048_576;
 
-/// A function, with id and state of the event source mapping that lets it consume a queue.
-pub type Mapped = (String, Option<(String, String)>);
+/// A function, with id and state of the event source mapping that lets it consume a queue, and how many messages it gets at
+/// most in a batch.
+pub type Mapped = (String, Option<(String, String)>, u64);
 
 impl Aws {
     /// The functions that consume a queue.
@@ -62,6 +63,8 @@ impl Aws {
                 Some((
                     function_name(mapping.function_arn()?).to_owned(),
                     Some((id, state)),
+                    // Ten unless it is told otherwise. (Lambda API Reference, `CreateEventSourceMapping`.)
+                    u64::try_from(mapping.batch_size().unwrap_or(10)).ok()?,
                 ))
             })
             .collect())

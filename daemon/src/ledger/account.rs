@@ -63,6 +63,19 @@ impl Ledger {
             .await
     }
 
+    /// When an event of an operation was last sent.
+    pub async fn last_sent(&self, operation_id: &str) -> Result<Option<Timestamp>, DatabaseError> {
+        let id = operation_id.to_owned();
+        self.database
+            .read(move |connection| {
+                let at: Option<i64> = connection
+                    .prepare_cached("SELECT max(sent_at) FROM events WHERE operation = ?1")?
+                    .query_row([id], |row| row.get(0))?;
+                Ok(at.and_then(|at| Timestamp::from_millisecond(at).ok()))
+            })
+            .await
+    }
+
     /// What a run that ended left in the middle.
     pub async fn leftover(&self, operation_id: &str) -> Result<Leftover, DatabaseError> {
         let id = operation_id.to_owned();

@@ -168,24 +168,26 @@ async fn consumers(
 ) -> Result<Vec<(Consumer, Option<Problem>)>, Problem> {
     let found = match to_queue {
         Some(queue) => aws.mappings_of(&queue.arn).await?,
-        None => vec![(target.name.clone(), None)],
+        None => vec![(target.name.clone(), None, 1)],
     };
-    let asked = found
-        .into_iter()
-        .take(CONSUMERS_MAX)
-        .map(|(function, mapping)| async move {
-            let (limits, problem) = match aws.limits(&function).await {
-                Ok(limits) => (limits, None),
-                Err(problem) => (Limits::default(), Some(problem)),
-            };
-            let consumer = Consumer {
-                function,
-                mapping,
-                timeout_seconds: limits.timeout_seconds,
-                reserved: limits.reserved,
-                revision: limits.revision,
-            };
-            (consumer, problem)
-        });
+    let asked =
+        found
+            .into_iter()
+            .take(CONSUMERS_MAX)
+            .map(|(function, mapping, batch)| async move {
+                let (limits, problem) = match aws.limits(&function).await {
+                    Ok(limits) => (limits, None),
+                    Err(problem) => (Limits::default(), Some(problem)),
+                };
+                let consumer = Consumer {
+                    function,
+                    mapping,
+                    batch,
+                    timeout_seconds: limits.timeout_seconds,
+                    reserved: limits.reserved,
+                    revision: limits.revision,
+                };
+                (consumer, problem)
+            });
     Ok(join_all(asked).await)
 }

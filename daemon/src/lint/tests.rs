@@ -24,6 +24,7 @@ fn to(kind: OriginKind) -> Facts {
             function: "consumer".to_owned(),
             mapping: (kind == OriginKind::Queue)
                 .then(|| ("uuid-1".to_owned(), "Enabled".to_owned())),
+            batch: 10,
             timeout_seconds: Some(10),
             reserved: None,
             revision: None,
@@ -196,6 +197,24 @@ fn one_consumer_that_listens_is_enough() {
     other.mapping = Some(("uuid-2".to_owned(), "Disabled".to_owned()));
     facts.consumers.push(other);
     assert_eq!(said(&facts), []);
+}
+
+#[test]
+fn what_is_reserved_limits_how_much_goes_at_once() {
+    let mut facts = to(OriginKind::Queue);
+    assert_eq!(facts.at_once(), None);
+    let mut other = facts.consumers[0].clone();
+    other.reserved = Some(3);
+    facts.consumers.push(other);
+    assert_eq!(facts.at_once(), Some(30));
+    facts.consumers[0].reserved = Some(1);
+    assert_eq!(facts.at_once(), Some(10));
+    facts.consumers[0].mapping = None;
+    assert_eq!(
+        facts.at_once(),
+        Some(30),
+        "an invoked function waits for its turn"
+    );
 }
 
 #[test]

@@ -138,6 +138,7 @@ mod tests {
             mapping: None,
             timeout_seconds,
             reserved: None,
+            batch: 10,
             revision: Some("r-1".to_owned()),
         }
     }

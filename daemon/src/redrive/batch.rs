@@ -160,10 +160,12 @@ impl Run<'_> {
                 Verdict::Ask => asks = Some(letter.message_id.clone()),
                 Verdict::Failed => {
                     dealt.done += 1;
+                    self.grant(1);
                     self.count(|redrive| redrive.failed += 1);
                 }
                 Verdict::Skipped => {
                     dealt.done += 1;
+                    self.grant(1);
                     self.count(|redrive| redrive.skipped += 1);
                 }
             }
@@ -181,8 +183,16 @@ impl Run<'_> {
         if !delete.is_empty() {
             self.delete(delete).await;
         }
+        let excess = send.split_off(self.grant(send.len()));
+        if !excess.is_empty() {
+            let why = "it is left for a later step of the redrive";
+            self.postpone(excess, why).await?;
+        }
         if !send.is_empty() {
+            let granted = u64::try_from(send.len()).unwrap_or(0);
+            let before = dealt.done;
             self.send(send, &edits, &mut dealt, call).await?;
+            self.give_back(granted.saturating_sub(dealt.done - before));
         }
         Ok(dealt)
     }

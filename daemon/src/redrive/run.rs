@@ -61,8 +61,8 @@ pub struct Run<'a> {
     pub(super) task: &'a Task,
     pub(super) queue: &'a QueueFacts,
     /// Ends it between two batches: the daemon stops, or someone wants the operation to.
-    stop: &'a CancellationToken,
-    /// How many events may still be taken.
+    pub(super) stop: &'a CancellationToken,
+    /// How many events may still be taken; of a ramp, in this step.
     open: AtomicU64,
     /// Set when the run is to end.
     pub(super) over: AtomicBool,
@@ -83,7 +83,7 @@ pub struct Run<'a> {
     pub(super) gone: Mutex<Vec<String>>,
     /// Deletions to write down with the next commit.
     pub(super) deleted: Mutex<Vec<Outcome>>,
-    progress: Mutex<Option<Redrive>>,
+    pub(super) progress: Mutex<Option<Redrive>>,
 }
 
 /// Batches that are sent at once. Each event for a function is a call of its own.
@@ -136,19 +136,12 @@ impl<'a> Run<'a> {
         if let Err(error) = self.take_up().await {
             return Ended::Ledger(error);
         }
-        let manner = &self.task.plan.manner;
-        let planned = self.task.plan.planned;
-        let workers = workers(planned, !self.everything(), manner.rate, manner.careful);
-        let workers = join_all((0..workers).map(|_| self.work()));
-        tokio::pin!(workers);
-        loop {
-            tokio::select! {
-                _ = &mut workers => break,
-                () = tokio::time::sleep(REPORT) => self.report().await,
-            }
+        if self.task.plan.steps.is_empty() {
+            self.take(self.left()).await;
+        } else {
+            self.climb().await;
         }
-        let handles: Vec<_> = lock(&self.held).drain().map(|(_, handle)| handle).collect();
-        self.release(handles).await;
+        self.release_held().await;
         self.forget_gone().await;
         if let Err(error) = self.write_deleted().await {
             return Ended::Ledger(error);
@@ -164,6 +157,39 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Deals with that many events of the plan, or with as many as there are.
+    pub(super) async fn take(&self, events: u64) {
+        let now = Instant::now();
+        *lock(&self.new_at) = now;
+        *lock(&self.success_at) = now;
+        self.empty.store(0, Ordering::SeqCst);
+        self.open.store(events, Ordering::SeqCst);
+        let manner = &self.task.plan.manner;
+        let workers = workers(events, !self.everything(), manner.rate, manner.careful);
+        let workers = join_all((0..workers).map(|_| self.work()));
+        tokio::pin!(workers);
+        loop {
+            tokio::select! {
+                _ = &mut workers => break,
+                () = tokio::time::sleep(REPORT) => self.report().await,
+            }
+        }
+    }
+
+    /// How many events of the plan were not dealt with yet.
+    pub(super) fn left(&self) -> u64 {
+        let done = lock(&self.progress)
+            .as_ref()
+            .map_or(0, |redrive| redrive.sent + redrive.failed + redrive.skipped);
+        self.task.plan.planned.saturating_sub(done)
+    }
+
+    /// Makes everything visible again that was left alone.
+    pub(super) async fn release_held(&self) {
+        let handles: Vec<_> = lock(&self.held).drain().map(|(_, handle)| handle).collect();
+        self.release(handles).await;
+    }
+
     /// Continues where the last run ended, if there was one: what was sent is deleted, what may have been sent is made
     /// visible and will be met again.
     async fn take_up(&self) -> Result<(), DatabaseError> {
@@ -176,15 +202,7 @@ impl<'a> Run<'a> {
         let left = ledger.leftover(self.id()).await?;
         let handles: Vec<_> = left.intent.into_iter().map(|(_, handle)| handle).collect();
         self.release(handles).await;
-        let progress = ledger.redrive(self.id()).await?;
-        let done = progress
-            .as_ref()
-            .map_or(0, |redrive| redrive.sent + redrive.failed + redrive.skipped);
-        self.open.store(
-            self.task.plan.planned.saturating_sub(done),
-            Ordering::SeqCst,
-        );
-        *lock(&self.progress) = progress;
+        *lock(&self.progress) = ledger.redrive(self.id()).await?;
         Ok(())
     }
 
@@ -267,16 +285,37 @@ impl<'a> Run<'a> {
         if self.everything() {
             self.open
                 .fetch_add(taken.saturating_sub(done), Ordering::SeqCst);
-        } else {
-            self.open.fetch_sub(done, Ordering::SeqCst);
         }
     }
 
-    fn is_over(&self) -> bool {
+    /// How many of that many chosen events may be dealt with now. Only what was received tells which are chosen, so they
+    /// count here, and not when they are received.
+    pub(super) fn grant(&self, chosen: usize) -> usize {
+        if self.everything() {
+            return chosen;
+        }
+        let wanted = u64::try_from(chosen).unwrap_or(u64::MAX);
+        let before = self
+            .open
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |open| {
+                Some(open.saturating_sub(wanted))
+            })
+            .unwrap_or(0);
+        usize::try_from(before.min(wanted)).unwrap_or(chosen)
+    }
+
+    /// Gives back what was granted and not used.
+    pub(super) fn give_back(&self, chosen: u64) {
+        if !self.everything() {
+            self.open.fetch_add(chosen, Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst) || self.stop.is_cancelled()
     }
 
-    fn end(&self, ended: Ended) {
+    pub(super) fn end(&self, ended: Ended) {
         lock(&self.ended).get_or_insert(ended);
         self.over.store(true, Ordering::SeqCst);
     }
@@ -363,7 +402,7 @@ impl<'a> Run<'a> {
         self.count(|redrive| redrive.error = Some(why));
     }
 
-    async fn report(&self) {
+    pub(super) async fn report(&self) {
         self.forget_gone().await;
         // Whoever asked it to stop has told what it is now.
         if self.stop.is_cancelled() {

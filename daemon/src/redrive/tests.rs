@@ -1,5 +1,6 @@
 //! Operations of earlier runs of the daemon, at a canned AWS.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -7,10 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use patterns_core::config::{self, Config};
 use patterns_core::failed::{Origin, OriginKind};
 use patterns_core::operation::{Manner, Outlook, Plan, Selection, Verification};
+use patterns_core::snapshot::Snapshot;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::aws::canned::{Answer, aws, queue, throttled};
+use crate::aws::canned::{Answer, aws, function, queue, throttled};
+use crate::aws::metrics::{Figures, FunctionFigures};
 use crate::command::Commands;
 use crate::ledger::Wish;
 
@@ -628,4 +631,297 @@ async fn a_redrive_to_a_chosen_queue_keeps_to_its_rate() {
     let ended = commands.engine.operation(OPERATION).await.unwrap();
     assert_eq!((ended.sent, ended.deleted, ended.in_doubt_count), (1, 1, 0));
     assert_eq!(sent.load(Ordering::SeqCst), 1);
+}
+
+/// A plan for more events than go at once, whose events may come back for that long.
+fn ramped(window_seconds: u64) -> Plan {
+    Plan {
+        planned: 100,
+        steps: vec![1, 5, 25, 69],
+        verification: Verification {
+            window_seconds: Some(window_seconds),
+            returns_to: vec!["dlq".to_owned()],
+            ..Verification::default()
+        },
+        ..plan("plan-1")
+    }
+}
+
+/// Waits until the operation is shown to wait for a step's verdict; in which step, and what for.
+async fn waits(commands: &Commands) -> (u32, String) {
+    let mut snapshots = commands.state.snapshots();
+    let waiting = |snapshot: &Snapshot| match snapshot.operation(OPERATION)? {
+        Operation::Redrive(redrive) => {
+            let step = redrive.step.as_ref()?;
+            Some((step.number, step.waits.clone()?))
+        }
+        Operation::Burst(_) => None,
+    };
+    let reached = snapshots.wait_for(|snapshot| waiting(snapshot).is_some());
+    let snapshot = tokio::time::timeout(LONG, reached).await.unwrap().unwrap();
+    waiting(&snapshot).unwrap()
+}
+
+#[tokio::test]
+async fn a_step_waits_for_its_verdict_also_after_a_restart_and_can_be_cancelled() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = Shelf::holding((0..100).map(|number| format!("m-{number}")));
+    let aws = shelf_aws(&shelf).await;
+    drop(unfinished_of(dir.path(), &aws, ramped(3600)).await);
+    let stop = CancellationToken::new();
+    let commands = daemon(dir.path(), aws.clone(), false, &stop).await;
+    let (number, until) = waits(&commands).await;
+    assert_eq!(number, 1);
+    assert!(until.contains("3600 s window"), "{until}");
+    stop.cancel();
+    idle(&commands).await;
+    drop(commands);
+
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    assert_eq!(waits(&commands).await.0, 1);
+    let redrive = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!((redrive.sent, redrive.deleted), (1, 1));
+    commands
+        .engine
+        .steer(OPERATION, Wish::Cancel, None)
+        .await
+        .unwrap();
+    shown(&commands, OPERATION, OperationState::Cancelled).await;
+    assert_eq!(shelf.lock().unwrap().sent, [1]);
+}
+
+/// What `dlq` holds, and what happened to it.
+#[derive(Default)]
+struct Shelf {
+    visible: VecDeque<String>,
+    hidden: BTreeSet<String>,
+    /// How many events each call sent.
+    sent: Vec<u64>,
+    /// Whether what is sent comes back at once.
+    broken: bool,
+}
+
+impl Shelf {
+    fn holding(ids: impl IntoIterator<Item = String>) -> Arc<Mutex<Self>> {
+        let visible = ids.into_iter().collect();
+        Arc::new(Mutex::new(Self {
+            visible,
+            ..Self::default()
+        }))
+    }
+
+    fn answer(&mut self, operation: &str, body: &Value) -> Option<Answer> {
+        let entries = body["Entries"].as_array().cloned().unwrap_or_default();
+        let handle = |entry: &Value| entry["ReceiptHandle"].as_str().unwrap().to_owned();
+        let ids = entries.iter().map(|entry| json!({"Id": entry["Id"]}));
+        let done = json!({"Successful": ids.collect::<Vec<_>>(), "Failed": []});
+        match operation {
+            "GetQueueAttributes" if body["QueueUrl"] == queue("dlq").url => Some(
+                json!({"Attributes": {
+                    "QueueArn": DLQ,
+                    "ApproximateNumberOfMessages": self.visible.len().to_string(),
+                    "ApproximateNumberOfMessagesNotVisible": self.hidden.len().to_string(),
+                }})
+                .into(),
+            ),
+            "ReceiveMessage" => {
+                let most = usize::try_from(body["MaxNumberOfMessages"].as_u64().unwrap()).unwrap();
+                let ids: Vec<_> = self.visible.drain(..most.min(self.visible.len())).collect();
+                self.hidden.extend(ids.iter().cloned());
+                let messages = ids.iter().map(|id| {
+                    json!({"MessageId": id, "ReceiptHandle": id, "Body": "{}", "MD5OfBody": MD5})
+                });
+                Some(json!({"Messages": messages.collect::<Vec<_>>()}).into())
+            }
+            "ChangeMessageVisibilityBatch" => {
+                let shown = entries
+                    .iter()
+                    .filter(|entry| entry["VisibilityTimeout"] == 0);
+                let shown = shown.map(handle).filter(|id| self.hidden.remove(id));
+                self.visible.extend(shown.collect::<Vec<_>>());
+                Some(done.into())
+            }
+            "DeleteMessageBatch" => {
+                for id in entries.iter().map(handle) {
+                    self.hidden.remove(&id);
+                }
+                Some(done.into())
+            }
+            "SendMessageBatch" => {
+                self.sent.push(u64::try_from(entries.len()).unwrap());
+                let sent = entries.iter().map(|entry| {
+                    let id = uuid::Uuid::new_v4().to_string();
+                    if self.broken {
+                        self.visible.push_back(id.clone());
+                    }
+                    json!({"Id": entry["Id"], "MessageId": id, "MD5OfMessageBody": MD5})
+                });
+                Some(json!({"Successful": sent.collect::<Vec<_>>(), "Failed": []}).into())
+            }
+            _ => None,
+        }
+    }
+
+    /// How many were sent after each call.
+    fn ends(&self) -> Vec<u64> {
+        let sums = self.sent.iter().scan(0, |sum, sent| {
+            *sum += sent;
+            Some(*sum)
+        });
+        sums.collect()
+    }
+}
+
+async fn shelf_aws(shelf: &Arc<Mutex<Shelf>>) -> Aws {
+    let shelf = shelf.clone();
+    aws(move |operation, body| {
+        let answer = shelf.lock().unwrap().answer(operation, body);
+        answer.unwrap_or_else(|| account(operation, body))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn steps_follow_one_another_until_everything_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = Shelf::holding((0..100).map(|number| format!("m-{number}")));
+    let aws = shelf_aws(&shelf).await;
+    drop(unfinished_of(dir.path(), &aws, ramped(0)).await);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    shown(&commands, OPERATION, OperationState::Completed).await;
+    let redrive = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!(
+        (redrive.sent, redrive.deleted, redrive.skipped),
+        (100, 100, 0)
+    );
+    let ends = shelf.lock().unwrap().ends();
+    for end in [1, 6, 31, 100] {
+        assert!(ends.contains(&end), "{ends:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_step_of_chosen_events_sends_no_more_than_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let others = (0..30).flat_map(|number| [format!("other-{number}"), format!("m-{number}")]);
+    let shelf = Shelf::holding(others);
+    let aws = shelf_aws(&shelf).await;
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let (world, _) = ledger.enter(world(&aws)).await.unwrap();
+    let task = Task {
+        operation_id: OPERATION.to_owned(),
+        plan: Plan {
+            selection: Selection::Chosen(Vec::new()),
+            planned: 30,
+            steps: vec![1, 5, 24],
+            ..ramped(0)
+        },
+    };
+    let chosen = (0..30).map(|number| format!("m-{number}")).collect();
+    ledger.begin(world, task, DLQ, chosen, None).await.unwrap();
+    drop(ledger);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    shown(&commands, OPERATION, OperationState::Completed).await;
+    let redrive = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!(
+        (redrive.sent, redrive.deleted, redrive.skipped),
+        (30, 30, 0)
+    );
+    let shelf = shelf.lock().unwrap();
+    for end in [1, 6, 30] {
+        assert!(shelf.ends().contains(&end), "{:?}", shelf.sent);
+    }
+    assert!(shelf.visible.iter().all(|id| id.starts_with("other")));
+}
+
+#[tokio::test]
+async fn a_returned_event_stops_a_ramp_and_a_resumed_one_repeats_the_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = Shelf::holding((0..100).map(|number| format!("m-{number}")));
+    shelf.lock().unwrap().broken = true;
+    let aws = shelf_aws(&shelf).await;
+    drop(unfinished_of(dir.path(), &aws, ramped(0)).await);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    shown(&commands, OPERATION, OperationState::Paused).await;
+    idle(&commands).await;
+    let stopped = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!((stopped.sent, stopped.returned), (1, 1));
+    let why = stopped.error.unwrap();
+    assert!(why.contains("1 of 1 events came back"), "{why}");
+    {
+        let mut shelf = shelf.lock().unwrap();
+        assert!(shelf.hidden.is_empty(), "nothing stays hidden");
+        shelf.broken = false;
+    }
+    commands
+        .engine
+        .steer(OPERATION, Wish::Resume, None)
+        .await
+        .unwrap();
+    shown(&commands, OPERATION, OperationState::Completed).await;
+    let ended = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!((ended.sent, ended.deleted), (100, 100));
+    let ends = shelf.lock().unwrap().ends();
+    for end in [1, 2, 7, 32] {
+        assert!(ends.contains(&end), "{ends:?}");
+    }
+}
+
+#[tokio::test]
+async fn errors_of_the_consumer_stop_a_ramp() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = Shelf::holding((0..100).map(|number| format!("m-{number}")));
+    let aws = aws(move |operation, body| match operation {
+        "GET /2015-03-31/functions" => json!({"Functions": [function("notify")]}).into(),
+        "GET /2015-03-31/functions/notify" => json!({"Configuration": function("notify")}).into(),
+        "GET /2015-03-31/event-source-mappings" => json!({"EventSourceMappings": [{
+            "EventSourceArn": "arn:aws:sqs:eu-west-1:123456789012:orders",
+            "FunctionArn": function("notify")["FunctionArn"],
+        }]})
+        .into(),
+        _ => {
+            let answer = shelf.lock().unwrap().answer(operation, body);
+            answer.unwrap_or_else(|| account(operation, body))
+        }
+    })
+    .await;
+    drop(unfinished_of(dir.path(), &aws, ramped(3600)).await);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    let mut topologies = commands.state.topologies();
+    let found = topologies.wait_for(|topology| !topology.consumers.is_empty());
+    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+    waits(&commands).await;
+    let figures = |errors| {
+        let notify = FunctionFigures {
+            errors,
+            ..FunctionFigures::default()
+        };
+        Reading::Figures(Figures {
+            functions: BTreeMap::from([("notify".to_owned(), notify)]),
+            oldest_age_seconds: BTreeMap::new(),
+            as_of: Timestamp::now(),
+        })
+    };
+    // What it had before is none of ours.
+    commands.state.report(figures(50)).await;
+    let mut snapshots = commands.state.snapshots();
+    let known = snapshots.wait_for(|snapshot| {
+        let notify = snapshot.function("notify");
+        notify.is_some_and(|notify| notify.errors == 50)
+    });
+    tokio::time::timeout(LONG, known).await.unwrap().unwrap();
+    // Longer than between two readings of the run.
+    let seen = Timestamp::now();
+    let later = snapshots.wait_for(|snapshot| snapshot.as_of.duration_since(seen).as_secs() >= 3);
+    tokio::time::timeout(LONG, later).await.unwrap().unwrap();
+    assert_eq!(waits(&commands).await.0, 1);
+    commands.state.report(figures(53)).await;
+    shown(&commands, OPERATION, OperationState::Paused).await;
+    let stopped = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!(stopped.sent, 1);
+    let why = stopped.error.unwrap();
+    assert!(
+        why.contains("notify ended in an error 3 times") && why.contains("resume"),
+        "{why}"
+    );
 }

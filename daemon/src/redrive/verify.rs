@@ -21,7 +21,6 @@ const RETRY: Duration = Duration::from_secs(5);
 const RETRY_LONGEST: Duration = Duration::from_mins(5);
 
 /// What a look at an operation's events came to.
-#[allow(dead_code)]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Looked {
     /// Whether everything was seen that could have come back. Then all are settled that have had their window and are not
@@ -41,7 +40,6 @@ struct Waiting {
 impl Engine {
     /// Looks now at where the events of an operation turn up when they fail again. To be called by whoever works on it,
     /// and so has the claim on its dead-letter queue; no message of it may be hidden, or the look is not complete.
-    #[allow(dead_code)]
     pub async fn look(&self, task: &Task) -> Result<Looked, Problem> {
         let plan = &task.plan;
         let queues = plan.verification.returns_to.iter().cloned().collect();
