@@ -130,7 +130,7 @@ impl Account {
 
     fn queue(&self, name: &str) -> CreateQueueFluentBuilder {
         let create = self.sqs.create_queue().queue_name(name);
-        let fifo = name.ends_with(".fifo");
+        let fifo = is_fifo(name);
         create.set_attributes(fifo.then(|| {
             let name = QueueAttributeName::FifoQueue;
             HashMap::from([(name, "true".to_owned())])
@@ -186,7 +186,7 @@ impl Account {
     /// Puts failed events into a dead-letter queue; into a FIFO queue in their order.
     pub async fn fail(&self, queue: &str, events: &[Event]) {
         let url = self.url(queue);
-        let at_once = if queue.ends_with(".fifo") { 1 } else { 8 };
+        let at_once = if is_fifo(queue) { 1 } else { 8 };
         stream::iter(events.chunks(10))
             .for_each_concurrent(at_once, |chunk| {
                 let request = self.sqs.send_message_batch().queue_url(&url);
@@ -323,6 +323,11 @@ impl Account {
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// A FIFO queue's name says so. (Amazon SQS API Reference, `CreateQueue`.)
+fn is_fifo(queue: &str) -> bool {
+    queue.rsplit_once('.').is_some_and(|(_, end)| end == "fifo")
 }
 
 fn arn(queue: &str) -> String {

@@ -1,7 +1,7 @@
 //! Taking back what a redrive sent: what is still in the queue comes back, what a consumer has does not, and what was
 //! there before stays.
 
-use patterns_core::operation::{Operation, OperationState, Redrive};
+use patterns_core::operation::{OperationState, Redrive};
 use patterns_core::protocol::{Reply, Request};
 
 use super::account::{Account, Route};
