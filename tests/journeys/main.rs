@@ -7,6 +7,7 @@
 mod bad_input;
 mod dashboard;
 mod insight;
+mod ramp;
 mod story;
 #[path = "../terminal/terminal.rs"]
 mod terminal;
