@@ -16,6 +16,7 @@ use patterns_local::{Local, Options};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::daemon::Daemon;
 use super::events::Event;
 use super::function;
 
@@ -266,6 +267,15 @@ impl Account {
         let since = Instant::now();
         while self.witnessed().await.len() <= count {
             assert!(since.elapsed() < PATIENCE, "nothing happens");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits until so much more has happened, or the operation has ended.
+    pub async fn proceeds(&mut self, lines: usize, daemon: &Daemon, operation: &str) {
+        let (since, enough) = (Instant::now(), self.witnessed().await.len() + lines);
+        while self.witnessed().await.len() < enough && daemon.ended(operation).await.is_none() {
+            assert!(since.elapsed() < PATIENCE, "the redrive does not go on");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
