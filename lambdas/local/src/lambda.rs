@@ -26,6 +26,7 @@ mod record;
 mod rest;
 mod retry;
 mod runtime_api;
+mod schedule;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -56,6 +57,7 @@ use function::Function;
 pub(crate) use invoke::trace_id;
 pub(crate) use mapping::Changes as MappingChanges;
 use mapping::Mapping;
+pub(crate) use schedule::Schedule;
 
 /// Idle environments end after this time. AWS keeps them for some minutes and promises no number.
 const IDLE_LIMIT: SignedDuration = SignedDuration::from_mins(5);

@@ -11,6 +11,7 @@ use crate::lambda::{Declaration, Lambda};
 
 /// A function and the mappings that feed it.
 pub fn function(function: Function, lambda: &Lambda) -> Result<(), AwsError> {
+    let name = function.name.clone();
     lambda.declare(Declaration {
         name: function.name,
         changes: function.changes,
@@ -20,6 +21,9 @@ pub fn function(function: Function, lambda: &Lambda) -> Result<(), AwsError> {
     })?;
     for mapping in function.mappings {
         lambda.declare_mapping(mapping)?;
+    }
+    for schedule in function.schedules {
+        lambda.run_by_clock(name.clone(), schedule);
     }
     Ok(())
 }

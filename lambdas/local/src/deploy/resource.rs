@@ -4,6 +4,7 @@ mod function;
 mod http_api;
 mod mapping;
 mod queue;
+mod schedule;
 mod table;
 mod unenforced;
 
@@ -179,6 +180,11 @@ mod tests {
                 "AWS::Serverless::Function",
                 "{Runtime: r, Handler: h, Events: {E: {Type: S3}}}",
                 "HttpApi, SQS, Schedule",
+            ),
+            (
+                "AWS::Serverless::Function",
+                "{Runtime: r, Handler: h, Events: {E: {Type: Schedule, Properties: {Schedule: often}}}}",
+                "rate(5 minutes)",
             ),
             (
                 "AWS::Serverless::HttpApi",

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Resource, mapping, texts};
+use super::{Resource, mapping, schedule, texts};
 use crate::deploy::error::Problem;
 use crate::deploy::property::Properties;
 use crate::http_api::Route;
 use crate::lambda::configure::{DeadLetterConfig, Environment, LoggingConfig};
 use crate::lambda::event_config::{Destination, DestinationConfig};
-use crate::lambda::{EventConfigChanges, FunctionChanges, MappingChanges};
+use crate::lambda::{EventConfigChanges, FunctionChanges, MappingChanges, Schedule};
 
 /// A function and what comes with it.
 pub struct Function {
@@ -22,6 +22,8 @@ pub struct Function {
     pub routes: Vec<(String, Route)>,
     /// The queues that feed it.
     pub mappings: Vec<MappingChanges>,
+    /// When it is invoked by the clock.
+    pub schedules: Vec<Schedule>,
     /// Its asynchronous invocations.
     pub events: Option<EventConfigChanges>,
     /// Its own concurrency.
@@ -109,6 +111,7 @@ pub fn read(
         .transpose()?;
     let mut routes = Vec::new();
     let mut mappings = Vec::new();
+    let mut schedules = Vec::new();
     for mut event in given.named("Events")? {
         let (line, kind) = (event.line(), event.required("Type")?);
         let properties = event.nested("Properties")?;
@@ -117,9 +120,7 @@ pub fn read(
             "HttpApi" => routes.push(route(properties?, &name, notes)?),
             "SQS" => mappings.push(mapping::of_event(properties?, &name)?),
             "Schedule" | "ScheduleV2" => {
-                notes.insert(format!(
-                    "{kind} events: nothing runs by the clock; invoke the function instead"
-                ));
+                schedules.extend(schedule::read(properties?, kind, notes)?);
             }
             _ => return Err(event.wrong(line, "Type", "HttpApi, SQS, Schedule or ScheduleV2")),
         }
@@ -131,6 +132,7 @@ pub fn read(
         tags,
         routes,
         mappings,
+        schedules,
         events,
         reserved,
     })))

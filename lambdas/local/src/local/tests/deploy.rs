@@ -139,9 +139,51 @@ async fn a_template_is_built_or_noted_and_nothing_is_passed_over() {
         "AWS::SNS::Topic: ",
         "CorsConfiguration: ",
         "KmsMasterKeyId: ",
-        "Schedule events: ",
     ] {
         assert!(noted(part), "{part} in {:?}", local.notes);
+    }
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_is_invoked_by_the_clock() {
+    let (local, _directory) = deployed(&[STACK]).await.unwrap();
+    let metrics = aws_sdk_cloudwatch::Client::new(&sdk(&local));
+    let events = async || {
+        let now = aws_sdk_cloudwatch::primitives::DateTime::from(std::time::SystemTime::from(
+            local.clock.now(),
+        ));
+        let dimension = Dimension::builder()
+            .name("FunctionName")
+            .value("orders-Worker");
+        let answer = metrics
+            .get_metric_statistics()
+            .namespace("AWS/Lambda")
+            .metric_name("AsyncEventsReceived")
+            .dimensions(dimension.build())
+            .start_time(aws_sdk_cloudwatch::primitives::DateTime::from_secs(
+                now.secs() - 3_600,
+            ))
+            .end_time(aws_sdk_cloudwatch::primitives::DateTime::from_secs(
+                now.secs() + 60,
+            ))
+            .period(60)
+            .statistics(aws_sdk_cloudwatch::types::Statistic::Sum)
+            .send()
+            .await
+            .unwrap();
+        let sums = answer
+            .datapoints()
+            .iter()
+            .filter_map(aws_sdk_cloudwatch::types::Datapoint::sum);
+        sums.sum::<f64>()
+    };
+    assert!(events().await < 1.0, "not before its time");
+    for round in 1..=2 {
+        local.clock.advance(Duration::from_mins(5)).unwrap();
+        while events().await < f64::from(round) {
+            tokio::task::yield_now().await;
+        }
     }
     local.stop().await;
 }
