@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 
-/// A caller of ours waits 10 s at most (the functions' timeout), so one call with its retries gets 3 s.
+/// One call with its retries gets 3 s. Several in a row end in time for an answer all the same: see [`crate::http::serve`].
 pub(crate) async fn config() -> SdkConfig {
     aws_config::from_env()
         .timeout_config(

@@ -1,4 +1,7 @@
 //! What one function tells another: an event with an id that stays the same however often it is told.
+//!
+//! Read from three shapes: ours, `{action, payload: {task}}`, and `{task}` or `{oldTask, newTask}` with the action in the message
+//! attribute `event`. What the two short ones lack follows from the task.
 
 use jiff::Timestamp;
 use patterns_core::task::Task;
@@ -32,7 +35,7 @@ impl Action {
 }
 
 /// An event on its way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
     /// Names the event itself and guards against delivering it twice. Never the SQS message id: a redriven message gets a
@@ -57,20 +60,37 @@ pub struct Payload {
     pub task: Task,
 }
 
+/// What came with an event, beside it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Arrived<'a> {
+    /// The message attribute `event`.
+    pub event: Option<&'a str>,
+    /// The message attribute `correlationId`.
+    pub correlation_id: Option<&'a str>,
+    /// Lambda's name for the invocation or SQS's for the message: the correlation id of an event that came without one.
+    pub request_id: &'a str,
+}
+
+/// The three shapes in one: everything may be missing but the task.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape {
+    id: Option<String>,
+    action: Option<Action>,
+    correlation_id: Option<String>,
+    occurred_at: Option<Timestamp>,
+    source: Option<String>,
+    payload: Option<Payload>,
+    task: Option<Task>,
+    new_task: Option<Task>,
+}
+
 impl Envelope {
     /// Tells that `action` happened to `task`. The id is a function of both, so telling it again is recognised.
     #[must_use]
     pub fn new(action: Action, task: Task, correlation_id: String, source: &str) -> Self {
-        let word = action.word();
-        let id = match action {
-            // A task can be changed and completed more than once; the time of the change tells these apart.
-            Action::TaskUpdated | Action::TaskCompleted => {
-                format!("{word}-{}-{}", task.id, task.updated_at)
-            }
-            Action::TaskCreated | Action::TaskDeleted => format!("{word}-{}", task.id),
-        };
         Self {
-            id,
+            id: id(action, &task),
             action,
             correlation_id,
             occurred_at: task.updated_at,
@@ -78,15 +98,57 @@ impl Envelope {
             payload: Payload { task },
         }
     }
+
+    /// Reads an event in any of its shapes.
+    pub fn read(json: &[u8], arrived: Arrived<'_>) -> Result<Self, serde_json::Error> {
+        let shape: Shape = serde_json::from_slice(json)?;
+        let lacks = <serde_json::Error as serde::de::Error>::missing_field;
+        let action = match (shape.action, arrived.event) {
+            (Some(action), _) => action,
+            (None, Some(word)) => serde_json::from_value(word.into())?,
+            (None, None) => return Err(lacks("action")),
+        };
+        let task = shape
+            .payload
+            .map(|payload| payload.task)
+            .or(shape.task)
+            .or(shape.new_task)
+            .ok_or_else(|| lacks("payload"))?;
+        let correlation_id = shape
+            .correlation_id
+            .or(arrived.correlation_id.map(str::to_owned))
+            .unwrap_or_else(|| arrived.request_id.to_owned());
+        let plain = Self::new(action, task, correlation_id, "unknown");
+        Ok(Self {
+            id: shape.id.unwrap_or(plain.id),
+            occurred_at: shape.occurred_at.unwrap_or(plain.occurred_at),
+            source: shape.source.unwrap_or(plain.source),
+            ..plain
+        })
+    }
+}
+
+fn id(action: Action, task: &Task) -> String {
+    let word = action.word();
+    match action {
+        // A task can be changed and completed more than once; the time of the change tells these apart.
+        Action::TaskUpdated | Action::TaskCompleted => {
+            format!("{word}-{}-{}", task.id, task.updated_at)
+        }
+        Action::TaskCreated | Action::TaskDeleted => format!("{word}-{}", task.id),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use serde_json::{Value, json};
+
     use super::*;
 
-    #[test]
-    fn the_same_event_has_the_same_id() {
-        let task = Task {
+    fn task() -> Task {
+        Task {
             id: "7".to_owned(),
             title: "x".to_owned(),
             detail: None,
@@ -94,8 +156,16 @@ mod tests {
             is_complete: false,
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,
-        };
-        let tell = |action| Envelope::new(action, task.clone(), "c".to_owned(), "create-task");
+        }
+    }
+
+    fn read(json: &Value, arrived: Arrived<'_>) -> Result<Envelope, String> {
+        Envelope::read(json.to_string().as_bytes(), arrived).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_same_event_has_the_same_id() {
+        let tell = |action| Envelope::new(action, task(), "c".to_owned(), "create-task");
         assert_eq!(tell(Action::TaskCreated).id, "task_created-7");
         assert_eq!(
             tell(Action::TaskUpdated).id,
@@ -105,8 +175,65 @@ mod tests {
         assert_eq!(json["action"], "task_created");
         assert_eq!(json["correlationId"], "c");
         assert_eq!(
-            serde_json::from_value::<Envelope>(json).unwrap(),
+            read(&json, Arrived::default()).unwrap(),
             tell(Action::TaskCreated)
         );
+    }
+
+    #[test]
+    fn d12_the_correlation_id_is_in_the_event_itself() {
+        let envelope = Envelope::new(Action::TaskCreated, task(), "c-1".to_owned(), "s");
+        let json = serde_json::to_value(envelope).unwrap();
+        let arrived = Arrived {
+            correlation_id: Some("another"),
+            request_id: "a new message id",
+            ..Arrived::default()
+        };
+        assert_eq!(read(&json, arrived).unwrap().correlation_id, "c-1");
+    }
+
+    #[test]
+    fn the_short_shapes_are_events_too() {
+        let arrived = Arrived {
+            event: Some("task_updated"),
+            correlation_id: None,
+            request_id: "request-1",
+        };
+        let handoff = json!({"action": "task_created", "payload": {"task": task()}});
+        let read_from = |json| read(&json, arrived).unwrap();
+        assert_eq!(read_from(handoff).id, "task_created-7");
+        let both = json!({"oldTask": task(), "newTask": task()});
+        for leveling in [json!({"task": task()}), both] {
+            let envelope = read_from(leveling);
+            assert_eq!(envelope.action, Action::TaskUpdated);
+            assert_eq!(envelope.correlation_id, "request-1");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_an_error_and_says_why() {
+        for (json, arrived, part) in [
+            (json!({"payload": {"task": task()}}), None, "action"),
+            (
+                json!({"action": 5, "payload": {"task": task()}}),
+                None,
+                "expected value",
+            ),
+            (
+                json!({"action": "task_eaten", "payload": {"task": task()}}),
+                None,
+                "task_eaten",
+            ),
+            (json!({"task": task()}), Some("task_eaten"), "task_eaten"),
+            (json!({"action": "task_created"}), None, "payload"),
+            (json!("task_created"), None, "string"),
+        ] {
+            let arrived = Arrived {
+                event: arrived,
+                ..Arrived::default()
+            };
+            let error = read(&json, arrived).unwrap_err();
+            assert!(error.contains(part), "{json}: {error}");
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! ```
 //!
 //! - [`task`]: the five task functions behind the HTTP API, and their table
+//! - [`outbox`]: events are written with what they tell of, and what was not handed over is swept
 //! - [`notifier`]: how a task function tells of what happened; chosen by the environment
 //! - [`envelope`]: what it tells, with an id that stays the same however often it is told
 //! - [`delivery`]: delivers an envelope once
@@ -32,6 +33,7 @@ pub mod idempotency;
 pub mod logging;
 pub mod metrics;
 pub mod notifier;
+pub mod outbox;
 pub mod send_notification;
 pub mod send_queued_notification;
 pub mod settings;
@@ -39,7 +41,7 @@ pub mod target;
 pub mod task;
 
 /// Every function by the name that its template gives as `Handler`.
-pub const FUNCTIONS: [&str; 8] = [
+pub const FUNCTIONS: &[&str] = &[
     "create-task",
     "get-task",
     "list-tasks",
@@ -48,6 +50,7 @@ pub const FUNCTIONS: [&str; 8] = [
     "send-notification",
     "send-queued-notification",
     "gateway",
+    "sweep-outbox",
 ];
 
 /// Runs the function called `name` until its environment is ended. Returns only when it could not start or the Lambda
@@ -85,6 +88,7 @@ async fn start(name: &str) -> Result<(), lambda_runtime::Error> {
         "send-notification" => send_notification::run().await,
         "send-queued-notification" => send_queued_notification::run().await,
         "gateway" => gateway::run().await,
+        "sweep-outbox" => outbox::sweep::run().await,
         unknown => Err(format!(
             "there is no function {unknown:?}; there are {}",
             FUNCTIONS.join(", ")

@@ -40,8 +40,10 @@ impl Logging {
     pub fn read(settings: &mut Settings) -> Self {
         let enabled = settings.optional("LOGGING_ENABLED", true, "true or false", |_| true);
         let lambda = |name| std::env::var(name).unwrap_or_default();
-        let level = lambda("AWS_LAMBDA_LOG_LEVEL")
-            .parse()
+        // An empty text would be read as `error`.
+        let level = Some(lambda("AWS_LAMBDA_LOG_LEVEL"))
+            .filter(|level| !level.is_empty())
+            .and_then(|level| level.parse().ok())
             .unwrap_or(LevelFilter::INFO);
         let level = settings.optional(
             "LOGGING_LEVEL",

@@ -5,10 +5,11 @@ use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_sqs::types::MessageAttributeValue;
 
-use crate::envelope::Envelope;
+use crate::envelope::Action;
+use crate::outbox::Pending;
 use crate::settings::Settings;
 
-/// The way an envelope leaves.
+/// The way an event leaves.
 #[derive(Clone, Debug)]
 pub enum Notifier {
     /// `NOTIFIER=lambda`: the function `SEND_NOTIFICATION_FUNCTION_NAME` is invoked asynchronously.
@@ -52,7 +53,7 @@ impl Choice {
     }
 }
 
-/// Why an envelope did not leave.
+/// Why an event did not leave.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
     /// Lambda refused or did not answer.
@@ -87,11 +88,20 @@ impl Notifier {
         }
     }
 
-    /// Hands `envelope` over; returns once AWS has taken it, not once it is delivered. The SDK may retry and so tell it
+    /// Whether the stack tells of `action`. Those who are called directly want to hear of what needs a person; changes in between
+    /// are for those who read a queue.
+    #[must_use]
+    pub fn tells_of(&self, action: Action) -> bool {
+        match self {
+            Self::Lambda { .. } => action != Action::TaskUpdated,
+            Self::Sqs { .. } => true,
+        }
+    }
+
+    /// Hands an event over; returns once AWS has taken it, not once it is delivered. The SDK may retry and so tell it
     /// twice: its id makes the second delivery a duplicate.
-    pub async fn tell(&self, envelope: &Envelope) -> Result<(), NotifyError> {
-        let body =
-            serde_json::to_string(envelope).map_err(|error| NotifyError::Write(error.into()))?;
+    pub async fn tell(&self, pending: &Pending) -> Result<(), NotifyError> {
+        let body = pending.body.clone();
         match self {
             Self::Lambda { client, function } => {
                 let answer = client
@@ -112,8 +122,8 @@ impl Notifier {
                     .send_message()
                     .queue_url(queue_url)
                     .message_body(body)
-                    .message_attributes("event", text(envelope.action.word())?)
-                    .message_attributes("correlationId", text(&envelope.correlation_id)?)
+                    .message_attributes("event", text(&pending.action)?)
+                    .message_attributes("correlationId", text(&pending.correlation_id)?)
                     .send()
                     .await
                     .map_err(|error| NotifyError::Send(Box::new(error.into())))?;

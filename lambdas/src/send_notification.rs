@@ -2,18 +2,19 @@
 //! the last attempt the event goes to the failure queue with this error in its record.
 
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tracing::Instrument;
 
 use crate::deadline;
 use crate::delivery::{Delivery, DeliveryError, Outcome};
-use crate::envelope::Envelope;
+use crate::envelope::{Arrived, Envelope};
 use crate::settings::Settings;
 
 /// Takes events until the environment ends.
 pub async fn run() -> Result<(), Error> {
     let delivery = &Delivery::start(Settings::default()).await?;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
         deliver(delivery, event).await.map_err(|error| {
             tracing::error!(cause = format!("{error:?}"), "{error}");
             Diagnostic {
@@ -25,9 +26,16 @@ pub async fn run() -> Result<(), Error> {
     .await
 }
 
-async fn deliver(delivery: &Delivery, event: LambdaEvent<Value>) -> Result<Value, DeliveryError> {
+async fn deliver(
+    delivery: &Delivery,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Result<Value, DeliveryError> {
     let time_left = deadline::time_left(&event.context);
-    let envelope: Envelope = serde_json::from_value(event.payload)?;
+    let arrived = Arrived {
+        request_id: &event.context.request_id,
+        ..Arrived::default()
+    };
+    let envelope = Envelope::read(event.payload.get().as_bytes(), arrived)?;
     let span = tracing::info_span!(
         "event",
         correlationId = envelope.correlation_id,

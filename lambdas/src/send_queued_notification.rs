@@ -15,7 +15,7 @@ use tracing::Instrument;
 use crate::aws;
 use crate::deadline;
 use crate::delivery::{Delivery, DeliveryError};
-use crate::envelope::Envelope;
+use crate::envelope::{Arrived, Envelope};
 use crate::settings::Settings;
 
 /// Kept free at the end of the function's time for reporting what failed.
@@ -31,14 +31,24 @@ pub async fn run() -> Result<(), Error> {
         let failed = deliver_all(delivery, &event).await;
         make_visible_soon(sqs, queue_url, &failed).await;
         let mut response = SqsBatchResponse::default();
-        response.set_failures(failed.iter().filter_map(|record| record.message_id.clone()));
+        let ids = failed
+            .iter()
+            .map(|failure| failure.record.message_id.clone());
+        response.set_failures(ids.flatten());
         Ok::<_, Error>(response)
     }))
     .await
 }
 
+/// A record that was not delivered.
+struct Failure {
+    record: SqsMessage,
+    /// Another environment has it, or had it when it ended: trying again before its lease is over only uses up attempts.
+    is_leased: bool,
+}
+
 /// Delivers record after record, and answers with those that failed or that there was no time for.
-async fn deliver_all(delivery: &Delivery, event: &LambdaEvent<SqsEvent>) -> Vec<SqsMessage> {
+async fn deliver_all(delivery: &Delivery, event: &LambdaEvent<SqsEvent>) -> Vec<Failure> {
     let mut failed = Vec::new();
     for record in &event.payload.records {
         let time_left = deadline::time_left(&event.context);
@@ -57,7 +67,10 @@ async fn deliver_all(delivery: &Delivery, event: &LambdaEvent<SqsEvent>) -> Vec<
                 cause = format!("{error:?}"),
                 "{error}"
             );
-            failed.push(record.clone());
+            failed.push(Failure {
+                record: record.clone(),
+                is_leased: matches!(error, DeliveryError::InProgress(_)),
+            });
         }
     }
     failed
@@ -68,7 +81,14 @@ async fn deliver(
     record: &SqsMessage,
     time_left: Duration,
 ) -> Result<(), DeliveryError> {
-    let envelope: Envelope = serde_json::from_str(record.body.as_deref().unwrap_or_default())?;
+    let attribute = |name: &str| record.message_attributes.get(name)?.string_value.as_deref();
+    let arrived = Arrived {
+        event: attribute("event"),
+        correlation_id: attribute("correlationId"),
+        request_id: record.message_id.as_deref().unwrap_or_default(),
+    };
+    let body = record.body.as_deref().unwrap_or_default();
+    let envelope = Envelope::read(body.as_bytes(), arrived)?;
     let span = tracing::info_span!(
         "record",
         correlationId = envelope.correlation_id,
@@ -88,8 +108,13 @@ fn wait_seconds(receive_count: u32) -> i32 {
 }
 
 /// A failure here costs time only: the message then waits for the queue's visibility timeout.
-async fn make_visible_soon(sqs: &aws_sdk_sqs::Client, queue_url: &str, failed: &[SqsMessage]) {
-    for (entries, index) in failed.chunks(10).zip(0..) {
+async fn make_visible_soon(sqs: &aws_sdk_sqs::Client, queue_url: &str, failed: &[Failure]) {
+    let soon: Vec<_> = failed
+        .iter()
+        .filter(|failure| !failure.is_leased)
+        .map(|failure| &failure.record)
+        .collect();
+    for (entries, index) in soon.chunks(10).zip(0..) {
         let entries = entries.iter().zip(0..).filter_map(|(record, place)| {
             let receives = record.attributes.get("ApproximateReceiveCount");
             let receives = receives.and_then(|count| count.parse().ok()).unwrap_or(1);

@@ -2,24 +2,25 @@
 //!
 //! | function | call | answers |
 //! |---|---|---|
-//! | [`create`] | `POST /tasks` | 201, 400 |
+//! | [`create`] | `POST /tasks` | 201, 400, 409, 413, 415, 422 |
 //! | [`get`] | `GET /tasks/{taskId}` | 200, 404 |
-//! | [`list`] | `GET /tasks` | 200 |
-//! | [`update`] | `PUT /tasks/{taskId}` | 200, 400, 404 |
-//! | [`delete`] | `DELETE /tasks/{taskId}` | 204, 404 |
+//! | [`list`] | `GET /tasks` | 200, 400 |
+//! | [`update`] | `PUT /tasks/{taskId}` | 200, 400, 404, 409, 413, 415 |
+//! | [`delete`] | `DELETE /tasks/{taskId}` | 204, 404, 409 |
 //!
-//! Each may also answer 500; every error is `{"message", "correlationId"}`, and 400 names the `fields`.
+//! Each may also answer 500, and 504 when its time is used up; errors look as [`crate::http`] says.
 
 use jiff::Timestamp;
+use lambda_http::http::StatusCode;
 use lambda_http::{Error, Request};
 
 use crate::aws;
-use crate::envelope::{Action, Envelope};
+use crate::envelope::Envelope;
 use crate::http::Refusal;
 use crate::http::read::path_id;
 use crate::notifier::{Choice, Notifier};
+use crate::outbox::{Outbox, Pending};
 use crate::settings::Settings;
-use patterns_core::task::Task;
 use store::TaskStore;
 
 pub mod create;
@@ -28,6 +29,10 @@ pub mod get;
 pub mod list;
 pub mod store;
 pub mod update;
+pub mod wanted;
+
+/// How often a change is tried when others change the same task at the same time.
+const ATTEMPTS: usize = 5;
 
 /// A function that only reads.
 struct Reader {
@@ -48,33 +53,41 @@ impl Reader {
 /// A function that changes a task and tells of it.
 struct Writer {
     store: TaskStore,
-    notifier: Notifier,
+    outbox: Outbox,
 }
 
 impl Writer {
-    async fn start() -> Result<Self, Error> {
-        let mut settings = Settings::default();
+    async fn start(mut settings: Settings) -> Result<Self, Error> {
         let table = settings.required("TASKS_TABLE");
+        let outbox = settings.required("OUTBOX_TABLE");
         let choice = Choice::read(&mut settings);
-        let (table, choice) = settings.finish((table, choice))?;
+        let (table, outbox, choice) = settings.finish((table, outbox, choice))?;
         let choice = choice.ok_or("no notifier is chosen")?;
         let config = aws::config().await;
+        let notifier = Notifier::new(choice, &config);
         Ok(Self {
             store: TaskStore::new(&config, table),
-            notifier: Notifier::new(choice, &config),
+            outbox: Outbox::new(&config, outbox, notifier),
         })
     }
 
-    /// Tells that `action` happened to `task`. The task is stored by now, so the caller's answer does not depend on this:
-    /// a failure is logged.
-    async fn tell(&self, action: Action, task: &Task, correlation_id: &str, source: &str) {
-        let envelope = Envelope::new(action, task.clone(), correlation_id.to_owned(), source);
-        if let Err(error) = self.notifier.tell(&envelope).await {
-            tracing::error!(
-                eventId = envelope.id,
-                cause = format!("{error:?}"),
-                "HandoffFailed: {error}"
-            );
+    /// What is to be told, if the stack tells of it.
+    fn pending(
+        &self,
+        envelope: &Envelope,
+        failed: &'static str,
+    ) -> Result<Option<Pending>, Refusal> {
+        if !self.outbox.notifier().tells_of(envelope.action) {
+            return Ok(None);
+        }
+        let pending = Pending::of(envelope).map_err(|error| Refusal::failed(failed, error))?;
+        Ok(Some(pending))
+    }
+
+    /// Tells it. The change and its event are stored by now, so the caller's answer does not depend on this.
+    async fn tell(&self, pending: Option<Pending>) {
+        if let Some(pending) = pending {
+            self.outbox.hand_over(&pending).await;
         }
     }
 }
@@ -92,4 +105,11 @@ fn task_id(request: &Request) -> Result<String, Refusal> {
 
 fn no_task() -> Refusal {
     Refusal::not_found("Task not found")
+}
+
+fn contended() -> Refusal {
+    Refusal::with(
+        StatusCode::CONFLICT,
+        "Others are changing this task at the same time; try again",
+    )
 }

@@ -4,6 +4,8 @@
 //! note. Nothing is passed over in silence.
 
 mod error;
+#[cfg(test)]
+mod invariants;
 mod place;
 mod property;
 mod resolve;

@@ -88,6 +88,12 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
         return Err(Refusal::BadRequest("Request body is required".to_owned()));
     }
     let invalid = || Refusal::BadRequest("Invalid JSON in request body".to_owned());
+    // serde reads a list as a struct, field by field.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Refusal::BadRequest(
+            "Request body must be a JSON object".to_owned(),
+        ));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
@@ -106,12 +112,6 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
         }
     })?;
     json.end().map_err(|_| invalid())?;
-    // serde reads a list as a struct, field by field.
-    if body.trim_ascii_start().starts_with(b"[") {
-        return Err(Refusal::BadRequest(
-            "Request body must be a JSON object".to_owned(),
-        ));
-    }
     Ok(parsed)
 }
 

@@ -2,44 +2,81 @@
 
 use lambda_http::http::StatusCode;
 use lambda_http::{Error, Request};
-use patterns_core::task::{NewTask, Task, invalid_fields};
+use patterns_core::task::Task;
 use uuid::Uuid;
 
+use super::wanted::{Shown, Wanted};
 use super::{Writer, now};
-use crate::envelope::Action;
-use crate::http::read::json_body;
-use crate::http::{Outcome, Refusal, answer, serve};
+use crate::aws;
+use crate::envelope::{Action, Envelope};
+use crate::http::read::{idempotency_key, json_body};
+use crate::http::{Outcome, Refusal, answer, serve, usable};
+use crate::idempotency::{Log, REQUEST, answer::once};
+use crate::settings::Settings;
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let writer = &Writer::start().await?;
-    serve(|request, correlation_id| async move { create(writer, &request, &correlation_id).await })
-        .await
+    let mut settings = Settings::default();
+    let requests = settings.required("REQUESTS_TABLE");
+    let writer = &Writer::start(settings).await?;
+    let requests = &Log::new(&aws::config().await, requests, REQUEST);
+    serve(|request, correlation_id| async move {
+        create(writer, requests, &request, &correlation_id).await
+    })
+    .await
 }
 
-async fn create(writer: &Writer, request: &Request, correlation_id: &str) -> Outcome {
-    let new: NewTask = json_body(request)?;
-    let invalid = invalid_fields(&new.title, new.detail.as_deref());
-    if !invalid.is_empty() {
-        return Err(Refusal::Invalid(invalid));
-    }
+async fn create(
+    writer: &Writer,
+    requests: &Log,
+    request: &Request,
+    correlation_id: &str,
+) -> Outcome {
+    let wanted: Wanted = json_body(request)?;
+    let is_complete = wanted.completion()?.unwrap_or(false);
     let now = now();
-    let task = Task {
-        id: Uuid::new_v4().to_string(),
-        title: new.title,
-        detail: new.detail,
-        due_at: new.due_at,
-        is_complete: new.is_complete,
+    let new = |id| Task {
+        id,
+        title: wanted.title,
+        detail: wanted.detail,
+        due_at: wanted.due_at,
+        is_complete,
         created_at: now,
         updated_at: now,
     };
-    writer
+    let Some(key) = idempotency_key(request)? else {
+        return store(writer, new(Uuid::new_v4().to_string()), correlation_id).await;
+    };
+    once(requests, &key, request.body(), usable(request), |id| {
+        store(writer, new(id), correlation_id)
+    })
+    .await
+}
+
+async fn store(writer: &Writer, task: Task, correlation_id: &str) -> Outcome {
+    let failed = "Failed to create task";
+    let envelope = Envelope::new(
+        Action::TaskCreated,
+        task.clone(),
+        correlation_id.to_owned(),
+        "create-task",
+    );
+    let pending = writer.pending(&envelope, failed)?;
+    let stored = writer
         .store
-        .put(&task)
+        .create(&task, &writer.outbox, pending.as_ref())
         .await
-        .map_err(|error| Refusal::failed("Failed to create task", error))?;
-    writer
-        .tell(Action::TaskCreated, &task, correlation_id, "create-task")
-        .await;
-    answer(StatusCode::CREATED, &task)
+        .map_err(|error| Refusal::failed(failed, error))?;
+    if !stored {
+        // An earlier attempt of the same request stored it, and its event with it.
+        let first = writer
+            .store
+            .get(&task.id)
+            .await
+            .map_err(|error| Refusal::failed(failed, error))?
+            .ok_or_else(|| Refusal::failed(failed, "the task was deleted meanwhile"))?;
+        return answer(StatusCode::CREATED, &Shown::from(&first));
+    }
+    writer.tell(pending).await;
+    answer(StatusCode::CREATED, &Shown::from(&task))
 }

@@ -1,28 +1,46 @@
-//! `DELETE /tasks/{taskId}`.
+//! `DELETE /tasks/{taskId}`: the event holds the task as it was; a second `DELETE` finds none and tells nothing.
 
 use lambda_http::http::StatusCode;
 use lambda_http::{Error, Request};
 
-use super::{Writer, no_task, task_id};
-use crate::envelope::Action;
+use super::{ATTEMPTS, Writer, contended, no_task, task_id};
+use crate::envelope::{Action, Envelope};
 use crate::http::{Answer, Outcome, Refusal, serve};
+use crate::settings::Settings;
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let writer = &Writer::start().await?;
+    let writer = &Writer::start(Settings::default()).await?;
     serve(|request, correlation_id| async move { delete(writer, &request, &correlation_id).await })
         .await
 }
 
 async fn delete(writer: &Writer, request: &Request, correlation_id: &str) -> Outcome {
-    let task = writer
-        .store
-        .delete(&task_id(request)?)
-        .await
-        .map_err(|error| Refusal::failed("Failed to delete task", error))?
-        .ok_or_else(no_task)?;
-    writer
-        .tell(Action::TaskDeleted, &task, correlation_id, "delete-task")
-        .await;
-    Ok(Answer::empty(StatusCode::NO_CONTENT))
+    let failed = "Failed to delete task";
+    let id = task_id(request)?;
+    for _ in 0..ATTEMPTS {
+        let task = writer
+            .store
+            .get(&id)
+            .await
+            .map_err(|error| Refusal::failed(failed, error))?
+            .ok_or_else(no_task)?;
+        let envelope = Envelope::new(
+            Action::TaskDeleted,
+            task.clone(),
+            correlation_id.to_owned(),
+            "delete-task",
+        );
+        let pending = writer.pending(&envelope, failed)?;
+        let deleted = writer
+            .store
+            .delete(&task, &writer.outbox, pending.as_ref())
+            .await
+            .map_err(|error| Refusal::failed(failed, error))?;
+        if deleted {
+            writer.tell(pending).await;
+            return Ok(Answer::empty(StatusCode::NO_CONTENT));
+        }
+    }
+    Err(contended())
 }

@@ -3,6 +3,7 @@
 use lambda_http::http::StatusCode;
 use lambda_http::{Error, Request};
 
+use super::wanted::Shown;
 use super::{Reader, no_task, task_id};
 use crate::http::{Outcome, Refusal, answer, serve};
 
@@ -19,5 +20,5 @@ async fn get(reader: &Reader, request: &Request) -> Outcome {
         .await
         .map_err(|error| Refusal::failed("Failed to retrieve task", error))?
         .ok_or_else(no_task)?;
-    answer(StatusCode::OK, &task)
+    answer(StatusCode::OK, &Shown::from(&task))
 }

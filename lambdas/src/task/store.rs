@@ -1,14 +1,19 @@
-//! The table of tasks: one item a task, under `pk = TASK#<id>`.
+//! The table of tasks: one item a task, under `pk = TASK#<id>`. Every change is conditional on what was read before, and
+//! written together with the event that tells of it.
 
 use std::collections::HashMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::error::{BuildError, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use patterns_core::task::Task;
 
+use crate::outbox::{Outbox, OutboxError, Pending};
+
 type Item = HashMap<String, AttributeValue>;
+
+const PREFIX: &str = "TASK#";
 
 /// Why the table could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +24,12 @@ pub enum StoreError {
     /// An item is not a task.
     #[error("an item of the table is not a task")]
     Item(#[from] serde_dynamo::Error),
+    /// A write cannot be put together.
+    #[error("a task cannot be written")]
+    Build(#[from] BuildError),
+    /// The event that belongs to it cannot.
+    #[error("the task's event cannot be written")]
+    Outbox(#[from] OutboxError),
 }
 
 impl<E> From<SdkError<E>> for StoreError
@@ -47,17 +58,76 @@ impl TaskStore {
         }
     }
 
-    /// Stores a new task.
-    pub async fn put(&self, task: &Task) -> Result<(), StoreError> {
-        let mut item: Item = serde_dynamo::to_item(task)?;
-        item.insert("pk".to_owned(), key(&task.id));
-        self.client
-            .put_item()
+    /// Stores a new task with its event. `false` when there is a task of that id already.
+    pub async fn create(
+        &self,
+        task: &Task,
+        outbox: &Outbox,
+        pending: Option<&Pending>,
+    ) -> Result<bool, StoreError> {
+        let put = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(item))
+            .set_item(Some(item(task)?))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()?;
+        let put = TransactWriteItem::builder().put(put).build();
+        self.write(put, outbox, pending).await
+    }
+
+    /// Stores `after` in place of `before`, with its event. `false` when it is not as it was before any more.
+    pub async fn replace(
+        &self,
+        before: &Task,
+        after: &Task,
+        outbox: &Outbox,
+        pending: Option<&Pending>,
+    ) -> Result<bool, StoreError> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item(after)?))
+            .condition_expression("updatedAt = :seen")
+            .expression_attribute_values(":seen", seen(before))
+            .build()?;
+        let put = TransactWriteItem::builder().put(put).build();
+        self.write(put, outbox, pending).await
+    }
+
+    /// Removes a task, with its event. `false` when it is not as it was before any more.
+    pub async fn delete(
+        &self,
+        before: &Task,
+        outbox: &Outbox,
+        pending: Option<&Pending>,
+    ) -> Result<bool, StoreError> {
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .key("pk", key(&before.id))
+            .condition_expression("updatedAt = :seen")
+            .expression_attribute_values(":seen", seen(before))
+            .build()?;
+        let delete = TransactWriteItem::builder().delete(delete).build();
+        self.write(delete, outbox, pending).await
+    }
+
+    async fn write(
+        &self,
+        change: TransactWriteItem,
+        outbox: &Outbox,
+        pending: Option<&Pending>,
+    ) -> Result<bool, StoreError> {
+        let mut changes = vec![change];
+        changes.extend(pending.map(|pending| outbox.keep(pending)).transpose()?);
+        let written = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(changes))
             .send()
-            .await?;
-        Ok(())
+            .await;
+        match written {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(has_lost) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The task of that id.
@@ -90,73 +160,52 @@ impl TaskStore {
         Ok(tasks)
     }
 
-    /// Replaces everything of a task but its id and creation time, and answers with the task as it was before.
-    /// `None` when there is no such task; nothing is created then.
-    pub async fn replace(&self, task: &Task) -> Result<Option<Task>, StoreError> {
-        let mut update = self
+    /// At most `limit` tasks after the one called `after`, and which is the last of them if there may be more.
+    pub async fn page(
+        &self,
+        limit: i32,
+        after: Option<&str>,
+    ) -> Result<(Vec<Task>, Option<String>), StoreError> {
+        let from = after.map(|id| HashMap::from([("pk".to_owned(), key(id))]));
+        let page = self
             .client
-            .update_item()
+            .scan()
             .table_name(&self.table)
-            .key("pk", key(&task.id))
-            .condition_expression("attribute_exists(pk)")
-            .return_values(ReturnValue::AllOld)
-            .expression_attribute_names("#title", "title")
-            .expression_attribute_values(":title", AttributeValue::S(task.title.clone()))
-            .expression_attribute_names("#done", "isComplete")
-            .expression_attribute_values(":done", AttributeValue::Bool(task.is_complete))
-            .expression_attribute_names("#updated", "updatedAt")
-            .expression_attribute_values(
-                ":updated",
-                AttributeValue::S(task.updated_at.to_string()),
-            );
-        let mut set = vec!["#title = :title", "#done = :done", "#updated = :updated"];
-        let mut remove = Vec::new();
-        // PUT replaces the whole task: what the caller left out is removed.
-        if let Some(detail) = &task.detail {
-            set.push("detail = :detail");
-            update =
-                update.expression_attribute_values(":detail", AttributeValue::S(detail.clone()));
-        } else {
-            remove.push("detail");
-        }
-        if let Some(due_at) = &task.due_at {
-            set.push("dueAt = :due");
-            update =
-                update.expression_attribute_values(":due", AttributeValue::S(due_at.to_string()));
-        } else {
-            remove.push("dueAt");
-        }
-        let mut expression = format!("SET {}", set.join(", "));
-        if !remove.is_empty() {
-            expression = format!("{expression} REMOVE {}", remove.join(", "));
-        }
-        match update.update_expression(expression).send().await {
-            Ok(answer) => Ok(answer.attributes.map(serde_dynamo::from_item).transpose()?),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Removes a task and answers with it as it was.
-    pub async fn delete(&self, id: &str) -> Result<Option<Task>, StoreError> {
-        let answer = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .key("pk", key(id))
-            .return_values(ReturnValue::AllOld)
+            .limit(limit)
+            .set_exclusive_start_key(from)
             .send()
             .await?;
-        Ok(answer.attributes.map(serde_dynamo::from_item).transpose()?)
+        let last = page.last_evaluated_key.as_ref();
+        let next = last
+            .and_then(|key| key.get("pk")?.as_s().ok()?.strip_prefix(PREFIX))
+            .map(str::to_owned);
+        let tasks = serde_dynamo::from_items(page.items.unwrap_or_default())?;
+        Ok((tasks, next))
     }
 }
 
+/// Whether a transaction lost against another one: its condition does not hold any more, or both ran at the same time.
+fn has_lost(error: &TransactWriteItemsError) -> bool {
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
+        return false;
+    };
+    cancelled
+        .cancellation_reasons()
+        .iter()
+        .filter_map(|reason| reason.code())
+        .any(|code| matches!(code, "ConditionalCheckFailed" | "TransactionConflict"))
+}
+
+fn item(task: &Task) -> Result<Item, StoreError> {
+    let mut item: Item = serde_dynamo::to_item(task)?;
+    item.insert("pk".to_owned(), key(&task.id));
+    Ok(item)
+}
+
+fn seen(before: &Task) -> AttributeValue {
+    AttributeValue::S(before.updated_at.to_string())
+}
+
 fn key(id: &str) -> AttributeValue {
-    AttributeValue::S(format!("TASK#{id}"))
+    AttributeValue::S(format!("{PREFIX}{id}"))
 }

@@ -1,0 +1,7 @@
+//! What stayed behind in the outbox, every minute.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("sweep-outbox")
+}

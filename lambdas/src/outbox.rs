@@ -1,0 +1,199 @@
+//! Events that must not get lost between storing something and telling of it: each is written in the same transaction as what
+//! it tells of, handed over, and then removed. What stays behind, because the handing over failed or the environment ended, is
+//! handed over by [`sweep`] within a minute. An event may be told twice that way; its id makes the second time a duplicate.
+//!
+//! The table holds only what is on its way, so reading all of it costs next to nothing.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::envelope::Envelope;
+use crate::metrics;
+use crate::notifier::Notifier;
+
+pub mod sweep;
+
+/// Younger events are still being handed over by the function that wrote them.
+const LEFT_BEHIND: Duration = Duration::from_secs(5);
+
+/// An event on its way out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pending {
+    /// Names the event, however often it is told.
+    #[serde(rename = "pk")]
+    pub id: String,
+    /// What happened; the message attribute `event`.
+    pub action: String,
+    /// From the request that started it all.
+    pub correlation_id: String,
+    /// The event itself, as JSON.
+    pub body: String,
+    /// When it was written, in milliseconds since 1970.
+    written_at: i64,
+}
+
+impl Pending {
+    /// An event with a body that is not an [`Envelope`].
+    pub fn new(
+        id: String,
+        action: &str,
+        correlation_id: &str,
+        body: &impl Serialize,
+    ) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            id,
+            action: action.to_owned(),
+            correlation_id: correlation_id.to_owned(),
+            body: serde_json::to_string(body)?,
+            written_at: Timestamp::now().as_millisecond(),
+        })
+    }
+
+    /// An envelope.
+    pub fn of(envelope: &Envelope) -> Result<Self, serde_json::Error> {
+        Self::new(
+            envelope.id.clone(),
+            envelope.action.word(),
+            &envelope.correlation_id,
+            envelope,
+        )
+    }
+
+    fn is_left_behind(&self, now: Timestamp) -> bool {
+        let age = now.as_millisecond().saturating_sub(self.written_at);
+        u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) >= LEFT_BEHIND)
+    }
+}
+
+/// Why the outbox could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// DynamoDB refused or did not answer.
+    #[error("DynamoDB")]
+    Dynamo(#[source] Box<aws_sdk_dynamodb::Error>),
+    /// An item is not an event.
+    #[error("an item of the outbox is not an event")]
+    Item(#[from] serde_dynamo::Error),
+    /// An event cannot be written to a table.
+    #[error("an event cannot be written")]
+    Build(#[from] aws_sdk_dynamodb::error::BuildError),
+}
+
+impl<E> From<SdkError<E>> for OutboxError
+where
+    aws_sdk_dynamodb::Error: From<SdkError<E>>,
+{
+    fn from(error: SdkError<E>) -> Self {
+        Self::Dynamo(Box::new(error.into()))
+    }
+}
+
+/// The table of events on their way, and the way they go.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+    notifier: Notifier,
+}
+
+impl Outbox {
+    /// The table called `table`, emptied through `notifier`.
+    #[must_use]
+    pub fn new(config: &SdkConfig, table: String, notifier: Notifier) -> Self {
+        Self {
+            client: aws_sdk_dynamodb::Client::new(config),
+            table,
+            notifier,
+        }
+    }
+
+    /// Where the events go.
+    #[must_use]
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    /// Keeps `pending`: a part of the transaction that writes what it tells of.
+    pub fn keep(&self, pending: &Pending) -> Result<TransactWriteItem, OutboxError> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(serde_dynamo::to_item(pending)?))
+            .build()?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Hands a kept event over and removes it. It is safe by now, so a failure is logged and counted, and left to the sweep.
+    /// Answers whether it was handed over.
+    pub async fn hand_over(&self, pending: &Pending) -> bool {
+        if let Err(error) = self.notifier.tell(pending).await {
+            metrics::count(metrics::HANDOFF_FAILED);
+            tracing::error!(
+                eventId = pending.id,
+                cause = format!("{error:?}"),
+                "HandoffFailed: {error}; the event stays in the outbox"
+            );
+            return false;
+        }
+        let removed = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(pending.id.clone()))
+            .send()
+            .await;
+        if let Err(error) = removed {
+            let error = aws_sdk_dynamodb::Error::from(error);
+            tracing::warn!(
+                eventId = pending.id,
+                cause = format!("{error:?}"),
+                "an event was handed over and stays in the outbox; it will be told again"
+            );
+        }
+        true
+    }
+
+    /// A page of what stayed behind, and where the next page begins.
+    async fn left_behind(
+        &self,
+        from: Option<HashMap<String, AttributeValue>>,
+    ) -> Result<(Vec<Pending>, Option<HashMap<String, AttributeValue>>), OutboxError> {
+        let page = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .set_exclusive_start_key(from)
+            .send()
+            .await?;
+        let now = Timestamp::now();
+        let next = page.last_evaluated_key;
+        let mut pending: Vec<Pending> = serde_dynamo::from_items(page.items.unwrap_or_default())?;
+        pending.retain(|pending| pending.is_left_behind(now));
+        pending.sort_by_key(|pending| pending.written_at);
+        Ok((pending, next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_being_handed_over_any_more_was_left_behind() {
+        let pending = Pending::new("a".to_owned(), "task_created", "c", &1).unwrap();
+        let at =
+            |milliseconds| Timestamp::from_millisecond(pending.written_at + milliseconds).unwrap();
+        assert!(!pending.is_left_behind(at(-1)));
+        assert!(!pending.is_left_behind(at(4_999)));
+        assert!(pending.is_left_behind(at(5_000)));
+    }
+}
