@@ -257,7 +257,7 @@ fn nothing_outlives_a_parent_that_was_killed() {
 }
 
 /// All processes below `pid`.
-fn descendants(pid: u32) -> Vec<u32> {
+pub fn descendants(pid: u32) -> Vec<u32> {
     let children: Vec<u32> = std::fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

@@ -6,9 +6,13 @@
 
 mod bad_input;
 mod dashboard;
+mod handoff;
 mod insight;
+mod killed;
+mod leveling;
 mod ramp;
 mod story;
+mod tasks;
 #[path = "../terminal/terminal.rs"]
 mod terminal;
 mod verified;

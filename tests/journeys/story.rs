@@ -378,7 +378,11 @@ async fn on_overview_row(dashboard: &mut Dashboard, name: &str, key: &str, verb:
     dashboard.press(key);
     dashboard
         .wait_until(&format!("a proposal to {verb} {name}"), |text| {
-            text.contains(verb) && text.contains(name) && text.contains("Enter do it")
+            // While the daemon is asked for a plan, the line of keys below names Enter already.
+            text.contains(verb)
+                && text.contains(name)
+                && text.contains("Enter do it")
+                && !text.contains("Asking the daemon")
         })
         .await;
     dashboard.press("\r");
@@ -413,6 +417,11 @@ pub async fn daemon_pid(world: &World) -> u32 {
 
 /// Nothing consumes the queue any more.
 pub async fn pause_consumer(world: &World) {
+    consume(world, false).await;
+}
+
+/// Switches the queue's consumer on or off.
+pub async fn consume(world: &World, enabled: bool) {
     let lambda = aws_sdk_lambda::Client::new(&world.sdk());
     let mappings = lambda
         .list_event_source_mappings()
@@ -424,7 +433,7 @@ pub async fn pause_consumer(world: &World) {
         lambda
             .update_event_source_mapping()
             .uuid(mapping.uuid().unwrap())
-            .enabled(false)
+            .enabled(enabled)
             .send()
             .await
             .unwrap();

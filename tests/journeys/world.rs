@@ -33,10 +33,16 @@ pub struct Answer {
 impl World {
     /// Starts everything; returns when it is ready.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more flags.
+    pub fn start_with(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut child = Command::new(PROGRAM)
             .args(["--headless", "--port", "0", "--state-dir"])
             .arg(dir.path())
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -158,6 +164,87 @@ impl World {
             .unwrap();
         let rows = events.query_map([operation_id], |row| Ok((row.get(0)?, row.get(1)?)));
         rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Faults to come, for a world with `--admin`; none ends them.
+    pub async fn faults(&self, rules: Value) {
+        let url = format!("{}/_patterns/faults", self.endpoint_url);
+        let rules = serde_json::json!({"rules": rules});
+        let answer = self.http().put(url).json(&rules).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    }
+
+    /// Moves the clock, for a world with `--admin`.
+    pub async fn advance(&self, by: Duration) {
+        let url = format!("{}/_patterns/clock", self.endpoint_url);
+        let by = serde_json::json!({"advance_ms": by.as_millis()});
+        let answer = self.http().post(url).json(&by).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    }
+
+    /// Signed in the only way that is checked: there is a signature.
+    fn http(&self) -> reqwest::Client {
+        let signature = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0";
+        let headers = [(reqwest::header::AUTHORIZATION, signature.parse().unwrap())];
+        reqwest::Client::builder()
+            .default_headers(headers.into_iter().collect())
+            .build()
+            .unwrap()
+    }
+
+    /// All items of a stack's table.
+    pub async fn items(
+        &self,
+        table: &str,
+    ) -> Vec<std::collections::HashMap<String, AttributeValue>> {
+        let dynamo = aws_sdk_dynamodb::Client::new(&self.sdk());
+        dynamo
+            .scan()
+            .table_name(table)
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .unwrap()
+    }
+
+    /// Changes environment variables of a function and leaves its others as they are.
+    pub async fn set(&self, function: &str, variables: &[(&str, &str)]) {
+        let lambda = aws_sdk_lambda::Client::new(&self.sdk());
+        let present = lambda
+            .get_function_configuration()
+            .function_name(function)
+            .send()
+            .await
+            .unwrap();
+        let present = present.environment.unwrap().variables.unwrap();
+        let changed = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        lambda
+            .update_function_configuration()
+            .function_name(function)
+            .environment(
+                aws_sdk_lambda::types::Environment::builder()
+                    .set_variables(Some(present.into_iter().chain(changed).collect()))
+                    .build(),
+            )
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// Changes how long a function may run, and with it how long it holds what it has claimed.
+    pub async fn limit(&self, function: &str, seconds: i32) {
+        let lambda = aws_sdk_lambda::Client::new(&self.sdk());
+        let changed = lambda
+            .update_function_configuration()
+            .function_name(function)
+            .timeout(seconds)
+            .send()
+            .await;
+        changed.unwrap();
     }
 
     /// The process id of `patterns-local` itself.

@@ -1,0 +1,107 @@
+//! Function processes end at any moment, with kill -9, while tasks are created: nothing is lost, and nothing is done twice.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::bad_input::descendants;
+use crate::story::{HANDOFF_CONSUMER, HANDOFF_FAILURES, QUEUE_CONSUMER, QUEUE_FAILURES};
+use crate::world::{World, eventually, signal};
+
+/// Tasks for each stack.
+const TASKS: usize = 40;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_are_killed_lose_nothing_and_do_nothing_twice() {
+    let world = World::start_with(&["--admin"]);
+    for consumer in [HANDOFF_CONSUMER, QUEUE_CONSUMER] {
+        world.limit(consumer, 3).await;
+    }
+    let over = AtomicBool::new(false);
+    let load = async {
+        for pattern in ["internal-handoff", "queue-leveling"] {
+            let tasks = (0..TASKS).map(|number| create(&world, pattern, number));
+            futures::future::join_all(tasks).await;
+        }
+        over.store(true, Ordering::Relaxed);
+    };
+    let kills = async {
+        let mut killed = 0;
+        while !over.load(Ordering::Relaxed) {
+            let functions = functions(world.pid());
+            if let Some(pid) = fastrand::choice(&functions) {
+                signal(*pid, Signal::KILL);
+                killed += 1;
+            }
+            // Between two kills some work has to get through, or nothing ever would.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        killed
+    };
+    let ((), killed) = tokio::join!(load, kills);
+    assert!(killed > 0, "something was killed");
+
+    for (pattern, failures) in [
+        ("internal-handoff", HANDOFF_FAILURES),
+        ("queue-leveling", QUEUE_FAILURES),
+    ] {
+        let tasks = world.items(&format!("{pattern}-TasksTable")).await;
+        assert_eq!(tasks.len(), TASKS, "{pattern}: one task for each key");
+        let expected: BTreeSet<_> = tasks
+            .iter()
+            .map(|task| format!("DELIVERY#task_created-{}", task["id"].as_s().unwrap()))
+            .collect();
+        eventually("every event is delivered once", async || {
+            // What was killed half-way is swept, comes back when its visibility timeout ends, or failed and is redriven.
+            world.advance(Duration::from_mins(1)).await;
+            if world.depth(failures)? > 0 {
+                world.command(&["redrive", failures, "--yes", "--force", "--all-at-once"]);
+            }
+            let deliveries = world.deliveries(pattern).await;
+            let delivered: BTreeSet<_> = deliveries
+                .into_iter()
+                .filter(|(_, status, _)| status == "DELIVERED")
+                .map(|(id, ..)| id)
+                .collect();
+            let told = world
+                .items(&format!("{pattern}-OutboxTable"))
+                .await
+                .is_empty();
+            (delivered == expected && told).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Asks until the answer is 201; the key makes asking again safe.
+async fn create(world: &World, pattern: &str, number: usize) {
+    let client = reqwest::Client::new();
+    eventually("a task is created", async || {
+        let answer = client
+            .post(format!("{}/tasks", world.api(pattern)))
+            .header("idempotency-key", format!("task-{number}"))
+            .json(&serde_json::json!({"title": format!("task {number}")}))
+            .send()
+            .await
+            .ok()?;
+        if answer.status() != 201 {
+            return None;
+        }
+        answer.json::<Value>().await.ok()
+    })
+    .await;
+}
+
+/// Processes that run a function.
+fn functions(pid: u32) -> Vec<u32> {
+    let is_function = |pid: &u32| {
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
+            line.split(|byte| *byte == 0)
+                .any(|word| word == b"function")
+        })
+    };
+    descendants(pid).into_iter().filter(is_function).collect()
+}
