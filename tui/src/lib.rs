@@ -43,6 +43,7 @@ mod outcomes;
 mod perform;
 #[cfg(test)]
 mod picture;
+mod planning;
 mod print;
 mod refusal;
 mod reply;

@@ -1,19 +1,21 @@
 //! What each action does to the model, and what it wants done.
 
 use patterns_core::function::Function;
-use patterns_core::operation::{Edit, Manner, OperationState, Selection};
+use patterns_core::operation::OperationState;
 use patterns_core::protocol::Request;
 use tui_input::Input;
 
 use crate::action::Action;
 use crate::cursor::Step;
-use crate::editing::{Editing, Sort};
 use crate::effect::Effect;
 use crate::figure;
 use crate::form::{Form, Purpose};
 use crate::layer::{Choose, Confirm, Detail, Layer};
 use crate::model::{Model, Place, Row, Screen, Wanted};
 use crate::outcomes::{Outcomes, failed_event};
+use crate::planning::{
+    all_to_redrive, edit, options, plan, plan_again, redrive_of, selected_event, to_redrive,
+};
 use crate::refusal::selected_dead_letter_queue;
 use crate::update::fetch;
 
@@ -128,99 +130,6 @@ fn turn_view(model: &mut Model) -> Vec<Effect> {
     model.by_group = !model.by_group;
     model.wanted = Wanted::default();
     fetch(model)
-}
-
-/// What is selected or marked, with its queue.
-fn to_redrive(model: &Model) -> Option<(String, Selection)> {
-    if model.screen == Screen::Overview {
-        return Some((selected_dead_letter_queue(model)?, Selection::Everything));
-    }
-    if model.place() == Place::Groups {
-        let group = model.selected_group()?;
-        return Some((group.queue?, Selection::Matching(group.filter)));
-    }
-    // An open event is meant alone.
-    if let Some((_, queue)) = model
-        .marks
-        .first_key_value()
-        .filter(|_| model.layers.is_empty())
-    {
-        let ids = model.marks.keys().cloned().collect();
-        return Some((queue.clone(), Selection::Chosen(ids)));
-    }
-    let (queue, id) = selected_event(model)?;
-    Some((queue, Selection::Chosen(vec![id])))
-}
-
-/// Everything in the queue of the selected event, or what is shown of it.
-fn all_to_redrive(model: &Model) -> Option<(String, Selection)> {
-    let (queue, _) = selected_event(model)?;
-    let filter = &model.wanted.filter;
-    let selection = if filter.is_empty() || !model.layers.is_empty() {
-        Selection::Everything
-    } else {
-        Selection::Matching(filter.clone())
-    };
-    Some((queue, selection))
-}
-
-/// Asks for a plan. The layer that waits for it is there at once, so that `Esc` can still withdraw the wish.
-pub fn plan(model: &mut Model, request: Request) -> Vec<Effect> {
-    model.layers.push(Layer::Planning(request.clone()));
-    vec![Effect::Send(request)]
-}
-
-/// A redrive in the usual manner.
-pub fn redrive_of(dead_letter_queue: String, selection: Selection, edit: Option<Edit>) -> Request {
-    Request::Plan {
-        dead_letter_queue,
-        selection,
-        to: None,
-        manner: Manner::default(),
-        edit,
-    }
-}
-
-/// The marked events get a patch, a single one another payload. What was written before and could not be used is there again.
-fn edit(model: &mut Model) -> Vec<Effect> {
-    let Some((queue, selection)) = to_redrive(model) else {
-        return Vec::new();
-    };
-    let Selection::Chosen(ids) = selection else {
-        return Vec::new();
-    };
-    let marked = model.layers.is_empty() && !model.marks.is_empty();
-    let again = |(editing, _): &mut (Editing, String)| {
-        editing.ids == ids && (editing.sort == Sort::Patch) == marked
-    };
-    if let Some((editing, written)) = model.draft.take_if(again) {
-        return vec![Effect::Edit(editing, written)];
-    }
-    if marked {
-        let editing = Editing::patch(queue, ids);
-        let given = editing.given.clone();
-        return vec![Effect::Edit(editing, given)];
-    }
-    let Some(id) = ids.into_iter().next() else {
-        return Vec::new();
-    };
-    model.layers.push(Layer::Reading(id.clone()));
-    vec![Effect::Read(id)]
-}
-
-/// What can be chosen differently about the plan.
-fn options(model: &mut Model) {
-    if let Some(Layer::Confirm(confirm)) = model.layers.last()
-        && let Some(asked) = &confirm.asked
-    {
-        let form = Form::options(asked, confirm.reason());
-        model.layers.push(Layer::Form(form));
-    }
-}
-
-fn selected_event(model: &Model) -> Option<(String, String)> {
-    let event = model.selected_event()?;
-    Some((event.dead_letter_queue.clone(), event.id.clone()))
 }
 
 /// Dismisses errors first, then pops a layer, forgets marks and searches, leaves a group, and goes to the overview; `None`
@@ -562,25 +471,6 @@ fn submit(model: &mut Model) -> Vec<Effect> {
         }
         Purpose::Options => plan_again(model, request),
     }
-}
-
-/// Asks for the plan that the form describes; when only the reason is another, the plan stays.
-fn plan_again(model: &mut Model, request: Request) -> Vec<Effect> {
-    let Some(Layer::Form(mut form)) = model.layers.pop() else {
-        return Vec::new();
-    };
-    if let Some(Layer::Confirm(confirm)) = model.layers.last_mut()
-        && confirm.asked.as_ref() == Some(&request)
-    {
-        if let Request::Start { reason, .. } = &mut confirm.commit {
-            *reason = form.reason();
-        }
-        return Vec::new();
-    }
-    form.asked = Some(request.clone());
-    form.sent = true;
-    model.layers.push(Layer::Form(form));
-    vec![Effect::Send(request)]
 }
 
 fn confirm_burst(model: &Model, request: Request) -> Option<Confirm> {

@@ -12,7 +12,7 @@ use crate::effect::Effect;
 use crate::figure;
 use crate::layer::{Choose, Confirm, Layer};
 use crate::model::{Model, Screen};
-use crate::perform::{plan, redrive_of};
+use crate::planning::{plan, redrive_of};
 use crate::update::{fetch, fetch_changed};
 
 /// Takes in the answer to `request`.
