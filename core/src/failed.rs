@@ -177,6 +177,10 @@ pub struct FailedDetail {
     pub event: FailedEvent,
     /// The original event: JSON where it is JSON, otherwise a string. For an on-failure record this is its `requestPayload`.
     pub payload: Value,
+    /// The original event as it is, where `payload` cannot carry it: JSON with numbers beyond a double or with keys that an
+    /// object has twice, or JSON that is one string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// The payload before it was edited and redriven, when this event came back from that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Value>,

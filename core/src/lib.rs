@@ -14,13 +14,14 @@
 //! - [`protocol`]: the whole contract between daemon and dashboard on one page
 //! - [`problem`]: what went wrong, why, and what to do next; and the exit codes
 //! - [`config`], [`paths`]: the daemon's configuration, and where files and the socket are
-//! - [`text`]: hostile characters made visible
+//! - [`text`]: hostile characters made visible; [`json`]: JSON in other layouts, without loss
 
 pub mod audit;
 pub mod config;
 pub mod failed;
 pub mod function;
 pub mod health;
+pub mod json;
 pub mod operation;
 pub mod paths;
 pub mod problem;

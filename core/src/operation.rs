@@ -90,7 +90,7 @@ pub struct Lint {
 /// What to expect of a redrive.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outlook {
-    /// About how long it takes, at 20 ms a call and without a pause.
+    /// About how long it takes, at 20 ms a call, with the waits between its steps and at most as fast as its rate.
     #[serde(default)]
     pub expected_seconds: u64,
     /// How many calls of AWS it takes at least.
@@ -123,7 +123,8 @@ pub const RAMPED_ABOVE: u64 = 20;
 /// The highest cap on events per second.
 pub const RATE_MAX: f64 = 100_000.0;
 
-/// What is changed in an event's payload before it is sent. Everything else of the event stays as it is.
+/// What is changed in an event's payload before it is sent. Everything else of the event stays as it is. The record of a
+/// failed invocation that goes to a queue is not edited: its payload is the event inside, and the whole record is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edit {

@@ -232,6 +232,7 @@ impl Commands {
         Ok(FailedDetail {
             event,
             payload: decode::payload(&letter),
+            text: decode::text(&letter),
             original: original::before(store, ledger, &row).await?,
             attributes: decode::attributes(&letter),
             logs,

@@ -1,6 +1,7 @@
 //! Payloads and patches in the operator's editor: what is put there, and what is made of what comes back.
 
 use patterns_core::failed::FailedDetail;
+use patterns_core::json::{loss, on_one_line};
 use patterns_core::operation::Edit;
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::text::escape_json;
@@ -49,9 +50,10 @@ impl Editing {
 
     /// The payload of this event, which arrived exactly as it is.
     pub fn payload(detail: &FailedDetail) -> Self {
-        let (sort, given) = match &detail.payload {
-            Value::String(text) => (Sort::Text, text.clone()),
-            value => {
+        let (sort, given) = match (&detail.text, &detail.payload) {
+            // Every byte of it stays that the operator leaves.
+            (Some(text), _) | (None, Value::String(text)) => (Sort::Text, text.clone()),
+            (None, value) => {
                 let json = serde_json::to_string_pretty(value).unwrap_or_default();
                 // The same value, harmless in any editor.
                 (Sort::Json, escape_json(&json) + "\n")
@@ -93,10 +95,11 @@ impl Editing {
                 .map(|patch| Some(Edit::Patch(patch)))
                 .map_err(refused),
             Sort::Json => {
-                let value = json(written).map_err(refused)?;
-                let same = json(&self.given).is_ok_and(|given| given == value);
+                json(written).map_err(refused)?;
                 // On one line, as programs write it: indentation counts towards the size of a message.
-                Ok((!same).then(|| Edit::Payload(value.to_string())))
+                let line = on_one_line(written).unwrap_or_else(|| written.to_owned());
+                let same = on_one_line(&self.given).is_some_and(|given| given == line);
+                Ok((!same).then(|| Edit::Payload(line)))
             }
             Sort::Text if self.given.ends_with('\n') => Ok(Some(Edit::Payload(written.to_owned()))),
             Sort::Text => {
@@ -114,6 +117,9 @@ fn json(text: &str) -> Result<Value, String> {
 /// A JSON Patch as far as it can be told without the events.
 pub fn patch(text: &str) -> Result<Value, String> {
     let value = json(text)?;
+    if let Some(loss) = loss(text) {
+        return Err(format!("it holds {loss}"));
+    }
     match value.as_array() {
         None => Err(
             "a JSON Patch is a list of operations, such as [{\"op\": \"remove\", \"path\": \"/a\"}]"
@@ -165,6 +171,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_touched_stays_as_it_was() {
+        let text = r#"{"n":12345678901234567890123,"a":1,"a":2}"#;
+        let mut detail = sample::hostile_detail();
+        detail.payload = json!({"n": 1e22, "a": 2});
+        detail.text = Some(text.to_owned());
+        let editing = Editing::payload(&detail);
+        assert_eq!(editing.given, text);
+        let written = text.replace("\"a\":1", "\"a\":3");
+        let changed = editing.change(&format!("{written}\n"));
+        assert_eq!(changed, Ok(Some(Edit::Payload(written))));
+        // Nor is what the operator writes.
+        let editing = of(json!({"a": 1}));
+        let written = r#"{"a": 12345678901234567890123}"#;
+        let changed = Edit::Payload(r#"{"a":12345678901234567890123}"#.to_owned());
+        assert_eq!(editing.change(written), Ok(Some(changed)));
+    }
+
+    #[test]
     fn the_last_line_of_a_text_is_as_it_was() {
         let changed = |payload: &str, written: &str| {
             let Some(Edit::Payload(text)) = of(json!(payload)).change(written).unwrap() else {
@@ -180,7 +204,14 @@ mod tests {
     fn a_patch_is_a_list_that_changes_something() {
         let editing = Editing::patch("dlq".to_owned(), vec!["a".to_owned()]);
         assert_eq!(editing.change(EXAMPLE), Ok(None));
-        for wrong in ["", "{}", "[]", "["] {
+        for wrong in [
+            "",
+            "{}",
+            "[]",
+            "[",
+            r#"[{"op":"add","path":"/n","value":12345678901234567890123}]"#,
+            r#"[{"op":"remove","path":"/a","path":"/b"}]"#,
+        ] {
             assert!(editing.change(wrong).is_err(), "{wrong}");
         }
         let written = r#"[{"op":"remove","path":"/a"}]"#;

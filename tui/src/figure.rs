@@ -1,6 +1,8 @@
 //! Numbers as people read them.
 
 use jiff::Timestamp;
+use patterns_core::failed::FailedDetail;
+use patterns_core::json::indented;
 use patterns_core::operation::{Manner, Plan};
 
 /// What stands where nothing is known.
@@ -57,6 +59,12 @@ pub fn count(number: u64, noun: &str) -> String {
     }
 }
 
+/// An event's payload over several lines, with every digit it has.
+pub fn payload(detail: &FailedDetail) -> String {
+    let exact = detail.text.as_deref().and_then(indented);
+    exact.unwrap_or_else(|| serde_json::to_string_pretty(&detail.payload).unwrap_or_default())
+}
+
 /// Who asked for something.
 pub fn user(uid: u32) -> String {
     format!("user {uid}")
@@ -100,6 +108,15 @@ mod tests {
             [count(1, "event"), count(0, "event")],
             ["1 event", "0 events"]
         );
+    }
+
+    #[test]
+    fn a_payload_is_shown_as_it_is() {
+        let mut detail = crate::sample::hostile_detail();
+        detail.payload = serde_json::json!({"n": 0.5});
+        assert_eq!(payload(&detail), "{\n  \"n\": 0.5\n}");
+        detail.text = Some(r#"{"n":10000000000000000000001}"#.to_owned());
+        assert_eq!(payload(&detail), "{\n  \"n\": 10000000000000000000001\n}");
     }
 
     #[test]

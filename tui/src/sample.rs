@@ -431,6 +431,7 @@ pub fn hostile_detail() -> FailedDetail {
             error_message: Some("\u{1b}]0;owned\u{7} refused".to_owned()),
             ..event(0)
         },
+        text: None,
         original: None,
         payload: serde_json::json!({
             "type": "task_created",

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use patterns_core::json::indented;
 use patterns_core::operation::{EDITS_BYTES, EDITS_SHOWN, Edited, Level, Lint};
-use serde_json::Value;
 
 use super::Editor;
 use crate::database::DatabaseError;
@@ -68,7 +68,7 @@ impl Trial {
         match editor.edit(letter) {
             Ok(Some(after)) => {
                 let before = original(letter, editor.kind).unwrap_or_default();
-                self.show(id, indented(before), indented(&after));
+                self.show(id, shown(before), shown(&after));
             }
             Ok(None) => self.unchanged += 1,
             Err(why) => {
@@ -127,10 +127,8 @@ impl Trial {
 }
 
 /// JSON with a line for each member, anything else as it is.
-fn indented(text: &str) -> String {
-    serde_json::from_str::<Value>(text)
-        .and_then(|value| serde_json::to_string_pretty(&value))
-        .unwrap_or_else(|_| text.to_owned())
+fn shown(text: &str) -> String {
+    indented(text).unwrap_or_else(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -204,6 +202,28 @@ mod tests {
         let large = vec![format!(r#"{{"channel":"fax","text":"{text}"}}"#); 2];
         let few = tried(&large, &[]).await;
         assert_eq!((few.checked, few.edits.len(), few.unfit), (2, 1, 0));
+    }
+
+    #[test]
+    fn what_is_shown_of_an_edit_is_not_rounded() {
+        let before = r#"{"n":12345678901234567890123,"a":1}"#;
+        let after = before.replace("0123,", "0124,");
+        let mut trial = Trial::default();
+        let letter = letter("m", before);
+        trial.take(&editor(Edit::Payload(after)), QUEUE, &letter);
+        let shown = &trial.edits[0];
+        assert!(shown.before.contains("\"n\": 12345678901234567890123,\n"));
+        assert!(shown.after.contains("\"n\": 12345678901234567890124,\n"));
+    }
+
+    #[test]
+    fn a_record_that_goes_to_a_queue_is_not_edited() {
+        let record = r#"{"requestContext":{"functionArn":"f","condition":"RetriesExhausted"},"requestPayload":{"channel":"fax"}}"#;
+        let patch = json!([{"op": "replace", "path": "/requestPayload/channel", "value": "mail"}]);
+        for edit in [Edit::Payload("{}".to_owned()), Edit::Patch(patch)] {
+            let why = editor(edit).edit(&letter("m", record)).unwrap_err();
+            assert!(why.contains("the whole record"), "{why}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 use patterns_core::failed::OriginKind;
+use patterns_core::json::loss;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -164,11 +165,17 @@ fn correlation_id(letter: &Letter, payload: &str) -> Option<String> {
     })
 }
 
+/// Whether a message is the record that an on-failure destination gets, with the original event inside.
+pub fn is_record(letter: &Letter) -> bool {
+    record(&letter.body).is_some()
+}
+
 /// Where in the JSON of a message's body the original event is, as SQLite writes paths.
 pub fn root(letter: &Letter) -> &'static str {
-    match record(&letter.body) {
-        Some(_) => "$.requestPayload",
-        None => "$",
+    if is_record(letter) {
+        "$.requestPayload"
+    } else {
+        "$"
     }
 }
 
@@ -199,6 +206,16 @@ pub fn payload(letter: &Letter) -> Value {
         .ok()
         .filter(|value| depth(value) <= DEEPEST)
         .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// The original event as it is, where [`payload`] does not carry all of it.
+pub fn text(letter: &Letter) -> Option<String> {
+    let text = original(letter, OriginKind::Function).unwrap_or(&letter.body);
+    let carried = match payload(letter) {
+        Value::String(carried) => carried == text,
+        _ => loss(text).is_none(),
+    };
+    (!carried).then(|| text.to_owned())
 }
 
 /// The parser limits how deep this goes.
@@ -358,6 +375,22 @@ mod tests {
         let record = letter("m", &on_failure(&deep));
         assert_eq!(original(&record, OriginKind::Function), Ok(deep.as_str()));
         assert_eq!(payload(&record), Value::String(deep));
+    }
+
+    #[test]
+    fn a_payload_that_is_not_carried_whole_is_there_as_text() {
+        for body in [
+            r#"{"n": 12345678901234567890123}"#,
+            r#"{"a":1, "a":2}"#,
+            r#""a string""#,
+        ] {
+            assert_eq!(super::text(&letter("m", body)).as_deref(), Some(body));
+            let record = letter("m", &on_failure(body));
+            assert_eq!(super::text(&record).as_deref(), Some(body));
+        }
+        for body in [r#"{"n" :1.50}"#, "not json", "", "[1e400]"] {
+            assert_eq!(super::text(&letter("m", body)), None, "{body}");
+        }
     }
 
     #[test]

@@ -165,8 +165,11 @@ fn sheet(detail: &FailedDetail) -> String {
         ),
         ("message id", event.message_id.clone()),
     ]);
-    let payload = serde_json::to_string_pretty(&detail.payload).unwrap_or_default();
-    let _ = writeln!(out, "\npayload\n{}", visible_lines(&payload));
+    let _ = writeln!(
+        out,
+        "\npayload\n{}",
+        visible_lines(&figure::payload(detail))
+    );
     if let Some(original) = &detail.original {
         let original = serde_json::to_string_pretty(original).unwrap_or_default();
         let original = visible_lines(&original);

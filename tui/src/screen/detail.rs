@@ -133,7 +133,7 @@ fn lines(detail: &FailedDetail, now: Timestamp, theme: Theme) -> Vec<Line<'stati
     lines.push(fact("Message id", event.message_id.clone()));
 
     lines.extend(section("Payload"));
-    lines.extend(json::lines(&detail.payload, theme));
+    lines.extend(json::written(&figure::payload(detail), theme));
     if let Some(original) = &detail.original {
         lines.extend(section("Payload before it was edited"));
         lines.extend(json::lines(original, theme));

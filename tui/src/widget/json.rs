@@ -8,6 +8,11 @@ use crate::theme::Theme;
 /// `value`, two spaces a level.
 pub fn lines(value: &Value, theme: Theme) -> Vec<Line<'static>> {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    written(&text, theme)
+}
+
+/// JSON that is over several lines already.
+pub fn written(text: &str, theme: Theme) -> Vec<Line<'static>> {
     text.lines().map(|line| highlight(line, theme)).collect()
 }
 
