@@ -352,14 +352,14 @@ impl Commands {
     ) -> Result<Plan, Problem> {
         let editor = Editor::of(&plan, &self.state.topology()).map_err(plan::no_edit)?;
         let Some(editor) = editor else {
-            plan.outlook = lint::outlook(&facts);
+            plan.outlook = lint::outlook(&facts, &plan.manner, plan.steps.len());
             return Ok(plan);
         };
         let trial = trial(&self.mirror.store, &editor, &queue.arn, message_ids).await;
         let trial = trial.map_err(mirror::disk)?;
         // The trial knows how large they become.
         facts.load.too_large = 0;
-        plan.outlook = lint::outlook(&facts);
+        plan.outlook = lint::outlook(&facts, &plan.manner, plan.steps.len());
         plan.outlook.lint.extend(trial.lint(plan.planned));
         plan.outlook.lint.sort_by_key(|lint| Reverse(lint.level));
         plan.edits = trial.edits;

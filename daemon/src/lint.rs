@@ -5,16 +5,24 @@ pub mod gather;
 mod tests;
 mod verification;
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::{Level, Lint, Outlook, Selection, Verification};
+use patterns_core::operation::{Level, Lint, Manner, Outlook, Selection, Verification};
 use patterns_core::problem::Problem;
 
 use crate::ledger::ALIKE_MAX;
+use crate::mirror::signature::NO_ERROR;
+use crate::redrive::ramp::UNVERIFIED_WAIT;
 
-/// A call takes about this long, in milliseconds, and so many are under way at once: for an estimate.
+/// A call takes about this long, in milliseconds, and so many are under way at once, unless a redrive is careful: for an
+/// estimate.
 const CALL_MS: u64 = 20;
-const CALLS_AT_ONCE: u64 = 6;
+const CALLS_AT_ONCE: u64 = 16;
+
+/// Events have to be kept for so many times as long as is estimated.
+const RETENTION_PER_ESTIMATE: u64 = 2;
 
 /// The function of an event source should have a sixth of the queue's visibility timeout.
 /// (Lambda Developer Guide, "Creating and configuring an Amazon SQS event source mapping".)
@@ -126,16 +134,19 @@ impl Consumer {
 }
 
 /// What to expect of a redrive, the worst first.
-pub fn outlook(facts: &Facts) -> Outlook {
+pub fn outlook(facts: &Facts, manner: &Manner, steps: usize) -> Outlook {
     let expected_calls = calls(facts);
-    let expected_seconds = (expected_calls * CALL_MS).div_ceil(1000 * CALLS_AT_ONCE);
+    let expected_seconds = seconds(facts, manner, steps, expected_calls);
     let mut lint: Vec<Lint> = [
         moving(facts),
         denied(facts),
         looping(facts),
         not_consumed(facts),
         too_large(facts),
-        expiring(facts, expected_seconds),
+        expiring(
+            facts,
+            expected_seconds.saturating_mul(RETENTION_PER_ESTIMATE),
+        ),
         traced(facts),
     ]
     .into_iter()
@@ -158,6 +169,21 @@ pub fn outlook(facts: &Facts) -> Outlook {
         expected_calls,
         lint,
     }
+}
+
+/// How long so many calls take at the pace of the redrive, and how long its steps wait for those before them.
+fn seconds(facts: &Facts, manner: &Manner, steps: usize, calls: u64) -> u64 {
+    let at_once = if manner.careful { 1 } else { CALLS_AT_ONCE };
+    let called = (calls * CALL_MS).div_ceil(1000 * at_once);
+    let planned = f64::from(u32::try_from(facts.planned).unwrap_or(u32::MAX));
+    let paced = manner.rate.map_or(0, |rate| {
+        let long = Duration::try_from_secs_f64((planned / rate).ceil());
+        long.map_or(u64::MAX, |long| long.as_secs())
+    });
+    let window = facts.verification.window_seconds;
+    let wait = window.unwrap_or(UNVERIFIED_WAIT.as_secs());
+    let waits = u64::try_from(steps.saturating_sub(1)).unwrap_or(u64::MAX);
+    called.max(paced).saturating_add(waits.saturating_mul(wait))
 }
 
 /// Ten events take a receive and a delete, and one send or ten invocations. Events that were not chosen are received, too.
@@ -196,11 +222,14 @@ fn denied(facts: &Facts) -> Option<Lint> {
 fn looping(facts: &Facts) -> Option<Lint> {
     let Looping { events, one } = &facts.looping;
     let (id, signature) = one.as_ref()?;
+    let error = if signature == NO_ERROR {
+        ", and no error is recorded"
+    } else {
+        " with the same error"
+    };
     Some(Lint {
         level: Level::Stop,
-        what: format!(
-            "{events} of the events came back {ALIKE_MAX} times or more with the same error"
-        ),
+        what: format!("{events} of the events came back {ALIKE_MAX} times or more{error}"),
         why: format!(
             "neither they nor the functions that process them have changed since, so they would come back again; one is {id}: {signature}"
         ),
@@ -270,8 +299,10 @@ fn expiring(facts: &Facts, seconds: u64) -> Option<Lint> {
     })?;
     (expires < ends).then(|| Lint {
         level: Level::Warning,
-        what: "SQS deletes some of the events before the redrive would end".to_owned(),
-        why: format!("the oldest is deleted at {expires}"),
+        what: "SQS may delete some of the events before the redrive ends".to_owned(),
+        why: format!(
+            "the oldest is deleted at {expires}, sooner than in twice the time that the redrive is expected to take"
+        ),
         fix: "redrive the oldest first, with --until, or raise MessageRetentionPeriod of the dead-letter queue (it takes up to 15 minutes)".to_owned(),
         forcible: false,
     })

@@ -8,7 +8,7 @@ pub mod decode;
 mod list;
 pub mod scan;
 pub mod search;
-mod signature;
+pub mod signature;
 pub mod store;
 
 use std::collections::HashMap;

@@ -53,7 +53,9 @@ async fn redriven_events_settle_or_are_known_to_have_come_back() {
         })
         .await;
         assert_eq!(judged["returned"], 2, "{judged}");
-        assert_eq!(judged["returned_alike"], 2, "{judged}");
+        // What a redrive policy moves has no error that could be the same.
+        let alike = if queue == HANDOFF_FAILURES { 2 } else { 0 };
+        assert_eq!(judged["returned_alike"], alike, "{judged}");
         assert_eq!(judged["unverified"], Value::Null, "{judged}");
     }
 

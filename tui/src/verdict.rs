@@ -1,6 +1,7 @@
 //! What became of a redrive, in the words that screens and commands share.
 
 use patterns_core::audit::Outcome;
+use patterns_core::failed::OriginKind;
 use patterns_core::operation::{Redrive, Step};
 
 use crate::figure;
@@ -14,7 +15,7 @@ pub fn figures(redrive: &Redrive) -> String {
         }
     };
     part(redrive.settled, "settled");
-    part(redrive.returned, &format!("returned ({})", errors(redrive)));
+    part(redrive.returned, &returned(redrive));
     part(redrive.taken_back, "taken back");
     part(open(redrive), "not known yet");
     part(redrive.failed, "failed");
@@ -23,12 +24,14 @@ pub fn figures(redrive: &Redrive) -> String {
     parts.join(", ")
 }
 
-/// How the errors of the returned events compare with those they had before.
-fn errors(redrive: &Redrive) -> String {
+/// How the errors of the returned events compare with those they had before, where that is known: what a redrive policy
+/// moves into a dead-letter queue has none.
+fn returned(redrive: &Redrive) -> String {
     match redrive.returned_alike {
-        0 => "other errors".to_owned(),
-        alike if alike >= redrive.returned => "same error".to_owned(),
-        alike => format!("{alike} with the same error"),
+        0 if redrive.target.kind == OriginKind::Queue => "returned".to_owned(),
+        0 => "returned (other errors)".to_owned(),
+        alike if alike >= redrive.returned => "returned (same error)".to_owned(),
+        alike => format!("returned ({alike} with the same error)"),
     }
 }
 
@@ -100,6 +103,14 @@ mod tests {
             told(waiting.clone()),
             "412 redriven, 3 returned (1 with the same error), 409 not known yet"
         );
+        let mut other = Redrive {
+            returned_alike: 0,
+            ..redrive.clone()
+        };
+        other.target.kind = OriginKind::Function;
+        assert!(told(other.clone()).ends_with("3 returned (other errors)"));
+        other.target.kind = OriginKind::Queue;
+        assert!(told(other).ends_with("3 returned"), "no error is recorded");
         let unverified = Redrive {
             unverified: Some("nobody knows".to_owned()),
             returned: 0,

@@ -31,8 +31,11 @@ struct Link {
     at: i64,
 }
 
+/// Events without a recorded error are not said to have failed alike, but here they have to count as such: a loop of them
+/// would go on for ever.
 const LINK: &str =
-    "SELECT operation, message_id, queue_arn, back_as, back_in, taken, returns.signature, alike, at
+    "SELECT operation, message_id, queue_arn, back_as, back_in, taken, returns.signature,
+         coalesce(returns.signature = events.signature, 0), at
      FROM returns JOIN events USING (operation, message_id)";
 
 fn link(row: &Row<'_>) -> rusqlite::Result<Link> {
@@ -92,8 +95,8 @@ impl Ledger {
             .await
     }
 
-    /// Messages of that queue that came back [`ALIKE_MAX`] times or more with the same error, unedited and from functions
-    /// of these revisions: message id and signature.
+    /// Messages of that queue that came back [`ALIKE_MAX`] times or more with the same error or without one, unedited and from
+    /// functions of these revisions: message id and signature.
     pub async fn loops(
         &self,
         queue_arn: &str,
@@ -105,7 +108,7 @@ impl Ledger {
                 let mut unchanged = HashMap::new();
                 let mut found = Vec::new();
                 let mut select = connection.prepare_cached(&format!(
-                    "{LINK} WHERE back_in = ?1 AND alike = 1 AND taken = 0"
+                    "{LINK} WHERE back_in = ?1 AND returns.signature = events.signature AND taken = 0"
                 ))?;
                 let mut rows = select.query([queue_arn])?;
                 while let Some(row) = rows.next()? {

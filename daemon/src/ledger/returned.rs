@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Ledger, Task};
 use crate::database::DatabaseError;
+use crate::mirror::signature::NO_ERROR;
 
 /// A message that was met in a dead-letter queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,7 +231,7 @@ pub fn write_return(
             met.message_id,
             queue_arn,
             met.signature,
-            sent.signature.as_ref() == Some(&met.signature),
+            sent.signature.as_ref() == Some(&met.signature) && met.signature != NO_ERROR,
             Timestamp::now().as_millisecond(),
         ])?;
     Ok(())

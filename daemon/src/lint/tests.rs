@@ -37,8 +37,12 @@ fn to(kind: OriginKind) -> Facts {
     }
 }
 
+fn expected(facts: &Facts) -> Outlook {
+    outlook(facts, &Manner::default(), 0)
+}
+
 fn said(facts: &Facts) -> Vec<(Level, bool, String)> {
-    let lint = outlook(facts).lint;
+    let lint = expected(facts).lint;
     for one in &lint {
         assert!(!one.what.is_empty() && !one.why.is_empty(), "{one:?}");
     }
@@ -219,7 +223,7 @@ fn what_is_reserved_limits_how_much_goes_at_once() {
 
 #[test]
 fn calls_and_time_are_estimated() {
-    let calls = |facts: &Facts| outlook(facts).expected_calls;
+    let calls = |facts: &Facts| expected(facts).expected_calls;
     let mut facts = to(OriginKind::Queue);
     assert_eq!(calls(&facts), 10 + 10 + 10);
     facts.selection = Selection::Chosen(Vec::new());
@@ -227,5 +231,50 @@ fn calls_and_time_are_estimated() {
     let mut facts = to(OriginKind::Function);
     assert_eq!(calls(&facts), 10 + 100 + 10);
     facts.planned = 1_000_000;
-    assert_eq!(outlook(&facts).expected_seconds, 4000);
+    assert_eq!(expected(&facts).expected_seconds, 1500);
+}
+
+#[test]
+fn rate_and_steps_take_their_time_and_retention_has_to_last_twice_as_long() {
+    let mut facts = to(OriginKind::Queue);
+    let seconds =
+        |facts: &Facts, manner: &Manner, steps| outlook(facts, manner, steps).expected_seconds;
+    let as_fast = Manner::default();
+    assert_eq!(seconds(&facts, &as_fast, 0), 1);
+    let slow = Manner {
+        rate: Some(0.5),
+        ..Manner::default()
+    };
+    assert_eq!(seconds(&facts, &slow, 0), 200);
+    facts.verification.window_seconds = Some(90);
+    assert_eq!(seconds(&facts, &slow, 4), 200 + 3 * 90);
+    facts.verification.window_seconds = None;
+    assert_eq!(seconds(&facts, &as_fast, 2), 1 + 300, "nobody can see them");
+    let lowest = Manner {
+        rate: Some(f64::MIN_POSITIVE),
+        ..Manner::default()
+    };
+    assert_eq!(seconds(&facts, &lowest, 2), u64::MAX);
+
+    // The oldest has been there for a day.
+    let warned = |facts: &Facts| !outlook(facts, &slow, 0).lint.is_empty();
+    facts.retention_seconds = 86_400 + 2 * 200;
+    assert!(!warned(&facts));
+    facts.retention_seconds -= 1;
+    assert!(warned(&facts));
+}
+
+#[test]
+fn a_loop_without_a_recorded_error_is_none_with_the_same_error() {
+    let mut facts = to(OriginKind::Queue);
+    facts.looping = Looping {
+        events: 4,
+        one: Some(("0123456789ab".to_owned(), NO_ERROR.to_owned())),
+    };
+    let said = said(&facts);
+    assert!(
+        said[0]
+            .2
+            .starts_with("4 of the events came back 3 times or more, and no error is recorded")
+    );
 }

@@ -7,6 +7,10 @@ use serde_json::Value;
 /// The longest signature, in characters.
 const LONGEST: usize = 200;
 
+/// The signature of what says nothing about its error: messages that a redrive policy moved. Two of them need not have
+/// failed alike.
+pub const NO_ERROR: &str = "no error recorded";
+
 /// A word of that many letters and digits is an id, whatever letters it has.
 const ID: usize = 16;
 
@@ -24,7 +28,7 @@ pub fn signature(
         (Some(kind), None, Some(message)) => format!("{kind}: {message}"),
         (Some(kind), None, None) => kind.to_owned(),
         (None, _, Some(message)) => message.to_owned(),
-        (None, _, None) => return "no error recorded".to_owned(),
+        (None, _, None) => return NO_ERROR.to_owned(),
     };
     let line: Vec<_> = what.split_whitespace().collect();
     let masked = mask(&visible(&line.join(" ")));
@@ -186,7 +190,7 @@ mod tests {
         let none = Value::Null;
         assert_eq!(signature(Some("Refused"), None, &none), "Refused");
         assert_eq!(signature(None, Some("order 17"), &none), "order #");
-        assert_eq!(signature(None, None, &none), "no error recorded");
+        assert_eq!(signature(None, None, &none), NO_ERROR);
     }
 
     proptest! {

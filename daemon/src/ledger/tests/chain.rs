@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use patterns_core::operation::{Edit, Verification};
 
 use super::*;
+use crate::mirror::signature::NO_ERROR;
 
 /// What is different from one redrive to the next.
 #[derive(Clone, Copy)]
@@ -12,19 +13,23 @@ struct Try {
     revision: &'static str,
     edited: bool,
     error: &'static str,
+    /// The error before the first.
+    first: &'static str,
 }
 
 const SAME: Try = Try {
     revision: "r-1",
     edited: false,
     error: "Boom",
+    first: "Boom",
 };
 
 /// A ledger in which a message was redriven as often as there are tries and came back each time; its last id.
 async fn redriven(dir: &Path, tries: &[Try]) -> (Ledger, String) {
     let ledger = Ledger::open(dir).unwrap();
     let (world, _) = ledger.enter(world("")).await.unwrap();
-    let (mut id, mut error) = ("m".to_owned(), "Boom");
+    let first = tries.first().map_or("Boom", |try_| try_.first);
+    let (mut id, mut error) = ("m".to_owned(), first);
     for (number, try_) in tries.iter().enumerate() {
         let mut task = task(&format!("op-{number}"), 1);
         task.plan.edit = try_.edited.then(|| Edit::Payload("{}".to_owned()));
@@ -93,6 +98,20 @@ async fn an_event_that_always_fails_alike_is_a_loop_until_something_changes() {
         ..SAME
     };
     assert!(!loops(&[SAME, other, SAME], "r-1").await);
+}
+
+#[tokio::test]
+async fn an_event_without_a_recorded_error_loops_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = Try {
+        error: NO_ERROR,
+        first: NO_ERROR,
+        ..SAME
+    };
+    let (ledger, last) = redriven(dir.path(), &[none; 3]).await;
+    let now = BTreeMap::from([("notify".to_owned(), "r-1".to_owned())]);
+    let loops = ledger.loops(QUEUE, now).await.unwrap();
+    assert!(loops.contains(&(last, NO_ERROR.to_owned())), "{loops:?}");
 }
 
 #[tokio::test]

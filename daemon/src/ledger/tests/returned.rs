@@ -6,6 +6,7 @@ use std::time::Duration;
 use patterns_core::operation::Verification;
 
 use super::*;
+use crate::mirror::signature::NO_ERROR;
 
 fn met(message_id: &str, signature: &str) -> Met {
     Met {
@@ -84,6 +85,30 @@ async fn what_came_back_is_recognised_once_whenever_it_is_met() {
             .is_empty()
     );
     assert_eq!(counts(&ledger, "one").await, (0, 2, 1));
+}
+
+#[tokio::test]
+async fn what_has_no_error_has_not_come_back_with_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let (world, _) = ledger.enter(world("")).await.unwrap();
+    ledger
+        .begin(world, verified("one", 60), QUEUE, Vec::new(), None)
+        .await
+        .unwrap();
+    let arrived = Arrival {
+        signature: NO_ERROR.to_owned(),
+        ..arrival("a")
+    };
+    ledger
+        .intend("one", QUEUE, true, vec![arrived], Vec::new())
+        .await
+        .unwrap();
+    let sent = outcome("a", Step::Sent("new-a".to_owned()));
+    ledger.settle("one", vec![sent]).await.unwrap();
+    let back = vec![met("new-a", NO_ERROR)];
+    ledger.returned(world, QUEUE, back).await.unwrap();
+    assert_eq!(counts(&ledger, "one").await, (0, 1, 0));
 }
 
 #[tokio::test]
