@@ -391,14 +391,7 @@ impl Commands {
         let store = &self.mirror.store;
         let found = store.matching(&queue.arn, condition, CHOSEN_MAX + 1).await;
         let found = found.map_err(mirror::disk)?.ok_or_else(search::too_long)?;
-        if found.len() > CHOSEN_MAX {
-            return Err(Problem::new(
-                ProblemKind::Conflict,
-                "too many events match for one redrive",
-                format!("more than {CHOSEN_MAX} do"),
-                "redrive everything in the queue, or narrow the selection with --from and --until",
-            ));
-        }
+        few_enough(found.len())?;
         let planned = u64::try_from(found.len()).unwrap_or(u64::MAX);
         let (message_ids, evidence): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         Ok((planned, message_ids, evidence))
@@ -410,6 +403,7 @@ impl Commands {
         ids: &[String],
     ) -> Result<(u64, Vec<String>, Vec<Evidence>), Problem> {
         let ids: BTreeSet<String> = ids.iter().cloned().collect();
+        few_enough(ids.len())?;
         let found = self
             .mirror
             .store
@@ -433,6 +427,19 @@ impl Commands {
         let (message_ids, evidence): (Vec<_>, Vec<_>) = found.into_values().unzip();
         Ok((planned, message_ids, evidence))
     }
+}
+
+/// Refuses to choose more events than SQS lets be held.
+fn few_enough(events: usize) -> Result<(), Problem> {
+    if events <= CHOSEN_MAX {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemKind::Conflict,
+        "these are too many events for one redrive",
+        format!("they are more than {CHOSEN_MAX}, and a redrive of chosen events takes no more"),
+        "redrive everything in the queue, or narrow the selection with --from and --until",
+    ))
 }
 
 fn read_only() -> Problem {

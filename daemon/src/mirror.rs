@@ -276,7 +276,7 @@ pub fn disk(error: DatabaseError) -> Problem {
         ProblemKind::Internal,
         "cannot use history.db in the state directory",
         error,
-        "check free space and permissions; with the daemon stopped the file may be deleted, it fills itself again",
+        "check free space and permissions; with the daemon stopped the file may be deleted: it fills itself again, but the originals of edited events, which only it holds, are lost",
     )
 }
 

@@ -243,6 +243,9 @@ pub enum OperationCommand {
         /// Why, for the audit
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        /// Start it although something speaks against it that can be forced
+        #[arg(long)]
+        force: bool,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -385,6 +388,25 @@ mod tests {
     fn a_negative_rate_is_a_number_and_no_option() {
         let args = ["patterns-tui", "burst", "--rate", "-1", "--count", "1"];
         assert!(Cli::try_parse_from(args).is_ok());
+    }
+
+    #[test]
+    fn a_take_back_can_be_forced() {
+        let args = [
+            "patterns-tui",
+            "operations",
+            "return",
+            "redrive-1",
+            "--force",
+        ];
+        let command = Cli::try_parse_from(args).unwrap().command;
+        let Some(Command::Operations(Operations {
+            command: Some(OperationCommand::Return { force, .. }),
+        })) = command
+        else {
+            panic!("{command:?}");
+        };
+        assert!(force);
     }
 
     #[test]

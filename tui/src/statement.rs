@@ -1,9 +1,12 @@
 //! A plan in words: what is about to happen, as the dashboard's question and the commands state it.
 
 use patterns_core::failed::OriginKind;
-use patterns_core::operation::{Outlook, Plan, Selection, Verification};
+use patterns_core::operation::{Plan, Selection, Verification};
 
 use crate::{diff, figure};
+
+/// So many steps of the same size are shown one by one.
+const FEW_ALIKE: usize = 3;
 
 /// Verb and count.
 pub fn title(plan: &Plan) -> String {
@@ -31,7 +34,7 @@ pub fn facts(plan: &Plan) -> Vec<(&'static str, String)> {
     if plan.takes_back.is_none() {
         facts.extend(window(&plan.verification).map(|window| ("Window", window)));
     }
-    facts.push(("Takes", expected(&plan.outlook)));
+    facts.push(("Takes", expected(plan)));
     facts.push(("Account", plan.account_id.clone()));
     facts.push(("Region", plan.region.clone()));
     facts
@@ -77,11 +80,23 @@ fn steps(steps: &[u64]) -> String {
     if steps.is_empty() {
         return "none, all at once".to_owned();
     }
-    let sizes: Vec<String> = steps.iter().map(u64::to_string).collect();
-    format!(
-        "of {}, each when those before it are processed",
-        sizes.join(", ")
-    )
+    let mut sizes = String::new();
+    for run in steps.chunk_by(|one, next| one == next) {
+        let (size, times) = (run.first().copied().unwrap_or_default(), run.len());
+        let shown = if times > FEW_ALIKE {
+            format!("{times} of {size}")
+        } else {
+            vec![size.to_string(); times].join(", ")
+        };
+        let joint = match (sizes.is_empty(), times > FEW_ALIKE) {
+            (true, true) => "",
+            (true, false) => "of ",
+            (false, true) => ", then ",
+            (false, false) => ", ",
+        };
+        sizes = sizes + joint + &shown;
+    }
+    format!("{sizes}, each when those before it are processed")
 }
 
 /// When an event counts as processed, or why that cannot be known; `None` when nothing is said about it.
@@ -102,11 +117,16 @@ fn window(verification: &Verification) -> Option<String> {
 }
 
 /// How long and how many calls, roughly.
-fn expected(outlook: &Outlook) -> String {
+fn expected(plan: &Plan) -> String {
+    let pauses = if plan.steps.is_empty() {
+        "without pauses"
+    } else {
+        "with the waits between steps"
+    };
     format!(
-        "about {} without pauses, {}",
-        figure::duration(outlook.expected_seconds),
-        figure::count(outlook.expected_calls, "call")
+        "about {} {pauses}, {}",
+        figure::duration(plan.outlook.expected_seconds),
+        figure::count(plan.outlook.expected_calls, "call")
     )
 }
 
@@ -142,6 +162,11 @@ mod tests {
     #[test]
     fn steps_are_listed() {
         assert_eq!(steps(&[]), "none, all at once");
-        assert!(steps(&[5, 25]).starts_with("of 5, 25, "));
+        assert!(steps(&[5, 25]).starts_with("of 5, 25, each"));
+        let mut many = vec![1, 5];
+        many.extend([10; 898]);
+        many.push(7);
+        assert!(steps(&many).starts_with("of 1, 5, then 898 of 10, 7, each"));
+        assert!(steps(&[1; 30]).starts_with("30 of 1, each"));
     }
 }

@@ -36,8 +36,10 @@ impl Commands {
                 fix,
             )
         })?;
-        let message_ids = ledger.unsettled(id, CHOSEN_MAX).await;
-        let message_ids = message_ids.map_err(ledger::disk)?;
+        let message_ids = ledger.unsettled(id, CHOSEN_MAX + 1).await;
+        let mut message_ids = message_ids.map_err(ledger::disk)?;
+        let more = message_ids.len() > CHOSEN_MAX;
+        message_ids.truncate(CHOSEN_MAX);
         if message_ids.is_empty() {
             return Err(Problem::new(
                 ProblemKind::Conflict,
@@ -75,7 +77,7 @@ impl Commands {
             account_id: self.state.snapshot().account_id.clone(),
             region: self.aws.region.clone(),
             expires_at: plan::expires_at(Timestamp::now()),
-            outlook: outlook(source, planned, held),
+            outlook: outlook(source, planned, held, more),
         };
         self.plans.keep(Frozen {
             plan: plan.clone(),
@@ -137,8 +139,8 @@ fn way_back<'a>(
     Ok(source)
 }
 
-/// What to expect of looking through a queue that lives and holds so many messages.
-fn outlook(source: &QueueFacts, planned: u64, held: u64) -> Outlook {
+/// What to expect of looking through a queue that lives and holds so many messages; `more` may be taken back than planned.
+fn outlook(source: &QueueFacts, planned: u64, held: u64, more: bool) -> Outlook {
     let batch = u64::try_from(BATCH).unwrap_or(1);
     let expected_calls = held.max(planned).div_ceil(batch) * 2 + planned.div_ceil(batch) * 2;
     let name = &source.name;
@@ -175,10 +177,20 @@ fn outlook(source: &QueueFacts, planned: u64, held: u64) -> Outlook {
         fix: String::new(),
         forcible: false,
     };
+    let rest = more.then(|| Lint {
+        level: Level::Note,
+        what: format!("it takes only {planned} of the events"),
+        why: "more were sent and are not known to be processed, and no redrive of chosen events takes more".to_owned(),
+        fix: "when it has ended, take back the rest".to_owned(),
+        forcible: false,
+    });
     Outlook {
         expected_seconds: (expected_calls * CALL_MS).div_ceil(1000),
         expected_calls,
-        lint: vec![harm, missed],
+        lint: [Some(harm), rest, Some(missed)]
+            .into_iter()
+            .flatten()
+            .collect(),
     }
 }
 
@@ -220,11 +232,22 @@ mod tests {
     }
 
     #[test]
+    fn it_says_when_it_does_not_take_all() {
+        let orders = queue("orders", Some("dlq"));
+        let said = |more| {
+            let lint = outlook(&orders, 100_000, 300_000, more).lint;
+            lint.iter().any(|lint| lint.what.contains("only 100000 of"))
+        };
+        assert!(said(true));
+        assert!(!said(false));
+    }
+
+    #[test]
     fn a_queue_where_one_look_is_too_many_has_to_be_forced() {
         let mut orders = queue("orders", Some("dlq"));
-        assert_eq!(outlook(&orders, 3, 100).lint[0].level, Level::Note);
+        assert_eq!(outlook(&orders, 3, 100, false).lint[0].level, Level::Note);
         orders.redrive.as_mut().unwrap().1 = 1;
-        let lint = &outlook(&orders, 3, 100).lint[0];
+        let lint = &outlook(&orders, 3, 100, false).lint[0];
         assert_eq!((lint.level, lint.forcible), (Level::Stop, true));
     }
 }

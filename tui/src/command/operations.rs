@@ -1,7 +1,7 @@
 //! `operations`: what runs and ran in the daemon, and how to stop it.
 
 use patterns_core::audit::Outcome;
-use patterns_core::operation::{Operation, OperationState};
+use patterns_core::operation::{Operation, OperationState, Plan};
 use patterns_core::problem::{Problem, exit};
 use patterns_core::protocol::{Reply, Request};
 use serde_json::json;
@@ -41,8 +41,17 @@ pub async fn run(client: &Client, args: Operations, json: bool) -> Result<u8, Pr
             // Batches under way take seconds at most, and what they came to belongs to the answer.
             wait::until_ended(client, operation.id()).await?
         }
-        OperationCommand::Return { id, reason, yes } => {
-            return take_back(client, id, reason, yes, json).await;
+        OperationCommand::Return {
+            id,
+            reason,
+            force,
+            yes,
+        } => {
+            let plan = redrive::plan(client, Request::TakeBack { id }).await?;
+            if !yes && !agreed(&redrive::statement(&plan))? {
+                return Err(declined());
+            }
+            return take_back(client, &plan, reason, force, json).await;
         }
         OperationCommand::Outcomes { id } => return outcomes(client, id, json).await,
     };
@@ -53,24 +62,20 @@ pub async fn run(client: &Client, args: Operations, json: bool) -> Result<u8, Pr
     Ok(exit::OK)
 }
 
-/// Plans, asks, starts, and waits: it takes seconds, and what it came to is the answer.
+/// Starts, and waits: it takes seconds, and what it came to is the answer.
 async fn take_back(
     client: &Client,
-    id: String,
+    plan: &Plan,
     reason: Option<String>,
-    yes: bool,
+    force: bool,
     json: bool,
 ) -> Result<u8, Problem> {
-    let plan = redrive::plan(client, Request::TakeBack { id }).await?;
-    if !yes && !agreed(&redrive::statement(&plan))? {
-        return Err(declined());
-    }
-    let started = redrive::start(client, &plan, reason, false).await?;
-    let ended = wait::until_ended(client, &started.operation_id).await?;
+    let started = redrive::start(client, plan, reason, force).await?;
+    let ended = wait::until_still(client, &started.operation_id).await?;
     let Operation::Redrive(ended) = &ended else {
         return Err(unexpected());
     };
-    print::answer(&redrive::Answer::new(ended, &plan), json, || {
+    print::answer(&redrive::Answer::new(ended, plan), json, || {
         redrive::facts(ended)
     })?;
     let clean = ended.state == OperationState::Completed && verdict::clean(ended);

@@ -2,7 +2,7 @@
 
 use patterns_core::failed::Filter;
 use patterns_core::operation::{
-    Edit, Edited, Level, Manner, Operation, Outlook, Plan, Redrive, Selection,
+    Edit, Edited, Level, Manner, Operation, OperationState, Outlook, Plan, Redrive, Selection,
 };
 use patterns_core::problem::{Problem, ProblemKind, exit};
 use patterns_core::protocol::{Reply, Request};
@@ -187,5 +187,27 @@ pub fn facts(redrive: &Redrive) -> String {
     let unverified = redrive.unverified.clone();
     facts.extend(unverified.map(|why| ("unverified", why)));
     facts.extend(redrive.error.clone().map(|error| ("error", error)));
+    if redrive.state == OperationState::Paused {
+        let id = &redrive.operation_id;
+        let next = format!("patterns-tui operations resume {id}, or cancel {id}");
+        facts.push(("what to do", next));
+    }
     print::facts(&facts) + &verdict::figures(redrive) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_paused_redrive_says_why_and_what_to_do() {
+        let mut redrive = sample::ramping();
+        assert!(!facts(&redrive).contains("resume"));
+        redrive.state = OperationState::Paused;
+        redrive.error = Some("2 of 5 events came back".to_owned());
+        let facts = facts(&redrive);
+        assert!(facts.contains("2 of 5 events came back"), "{facts}");
+        assert!(facts.contains("operations resume redrive-62bb, or cancel redrive-62bb"));
+    }
 }

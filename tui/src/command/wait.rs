@@ -21,13 +21,25 @@ pub async fn until_ended(client: &Client, id: &str) -> Result<Operation, Problem
     until(client, id, |operation| operation.state().ended()).await
 }
 
-/// The operation `id` once nothing is left to learn: of a redrive, what became of its events.
+/// The operation `id` once it ended, or waits for somebody to decide.
+pub async fn until_still(client: &Client, id: &str) -> Result<Operation, Problem> {
+    until(client, id, still).await
+}
+
+/// The operation `id` once nothing is left to learn without somebody: of a redrive, what became of its events.
 pub async fn until_judged(client: &Client, id: &str) -> Result<Operation, Problem> {
-    until(client, id, |operation| match operation {
-        Operation::Redrive(redrive) => redrive.judged(),
+    until(client, id, judged).await
+}
+
+fn still(operation: &Operation) -> bool {
+    operation.state().ended() || operation.state() == OperationState::Paused
+}
+
+fn judged(operation: &Operation) -> bool {
+    match operation {
+        Operation::Redrive(redrive) => redrive.judged() || redrive.state == OperationState::Paused,
         Operation::Burst(burst) => burst.state.ended(),
-    })
-    .await
+    }
 }
 
 async fn until(
@@ -52,7 +64,7 @@ async fn until(
     }
 }
 
-/// Failed when the operation did or was cancelled, or when anything in it failed, came back or is in doubt.
+/// Failed when the operation did, was cancelled or is paused, or when anything in it failed, came back or is in doubt.
 pub fn exit_code(operation: &Operation) -> u8 {
     let clean = match operation {
         Operation::Redrive(redrive) => verdict::clean(redrive),
@@ -62,5 +74,31 @@ pub fn exit_code(operation: &Operation) -> u8 {
         exit::OK
     } else {
         exit::FAILED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use patterns_core::operation::Redrive;
+
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_redrive_that_is_paused_is_waited_for_no_longer_and_has_failed() {
+        let redrive = |state| {
+            Operation::Redrive(Redrive {
+                state,
+                returned: 0,
+                ..sample::ramping()
+            })
+        };
+        let runs = redrive(OperationState::Running);
+        assert!(!judged(&runs) && !still(&runs));
+        let paused = redrive(OperationState::Paused);
+        assert!(judged(&paused) && still(&paused));
+        assert_eq!(exit_code(&paused), exit::FAILED);
+        let sent = redrive(OperationState::Completed);
+        assert!(still(&sent) && !judged(&sent), "not all have settled");
     }
 }
