@@ -16,7 +16,9 @@ pub fn from_headers(headers: &HeaderMap) -> String {
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
 }
 
-fn is_valid(id: &str) -> bool {
+/// Whether `id` can be passed on: at most 128 characters of `[A-Za-z0-9._-]`.
+#[must_use]
+pub fn is_valid(id: &str) -> bool {
     (1..=128).contains(&id.len())
         && id
             .bytes()

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use patterns_core::task::Task;
 use serde::{Deserialize, Serialize};
 
+use crate::leed::About;
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -19,6 +21,10 @@ pub enum Action {
     TaskCompleted,
     /// A task was removed.
     TaskDeleted,
+    /// Somebody needs a trade's work.
+    LeedOffered,
+    /// Somebody has bought a leed.
+    LeedSold,
 }
 
 impl Action {
@@ -30,6 +36,8 @@ impl Action {
             Self::TaskUpdated => "task_updated",
             Self::TaskCompleted => "task_completed",
             Self::TaskDeleted => "task_deleted",
+            Self::LeedOffered => "leed_offered",
+            Self::LeedSold => "leed_sold",
         }
     }
 }
@@ -54,10 +62,21 @@ pub struct Envelope {
 }
 
 /// What an event is about.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Payload {
-    /// The task as it is after the event; as it was before, when it was deleted.
-    pub task: Task,
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Payload {
+    /// A task.
+    Task {
+        /// As it is after the event; as it was before, when it was deleted.
+        task: Task,
+    },
+    /// A leed that somebody is to be told of.
+    Leed {
+        /// Which.
+        leed: About,
+        /// Whom to tell.
+        recipient: String,
+    },
 }
 
 /// What came with an event, beside it.
@@ -80,9 +99,17 @@ struct Shape {
     correlation_id: Option<String>,
     occurred_at: Option<Timestamp>,
     source: Option<String>,
-    payload: Option<Payload>,
+    payload: Option<Subject>,
     task: Option<Task>,
     new_task: Option<Task>,
+}
+
+/// A [`Payload`] on arrival; the action says which it must hold.
+#[derive(Default, Deserialize)]
+struct Subject {
+    task: Option<Task>,
+    leed: Option<About>,
+    recipient: Option<String>,
 }
 
 impl Envelope {
@@ -95,7 +122,30 @@ impl Envelope {
             correlation_id,
             occurred_at: task.updated_at,
             source: source.to_owned(),
-            payload: Payload { task },
+            payload: Payload::Task { task },
+        }
+    }
+
+    /// Tells `recipient` of a leed. The id is a function of the action and both, so telling it again is recognised.
+    #[must_use]
+    pub fn of_leed(
+        action: Action,
+        leed: About,
+        recipient: String,
+        at: Timestamp,
+        correlation_id: &str,
+    ) -> Self {
+        let id = match action {
+            Action::LeedOffered => format!("{}-{recipient}", leed.id),
+            _ => format!("{}-{}", action.word(), leed.id),
+        };
+        Self {
+            id,
+            action,
+            correlation_id: correlation_id.to_owned(),
+            occurred_at: at,
+            source: "controller".to_owned(),
+            payload: Payload::Leed { leed, recipient },
         }
     }
 
@@ -108,17 +158,27 @@ impl Envelope {
             (None, Some(word)) => serde_json::from_value(word.into())?,
             (None, None) => return Err(lacks("action")),
         };
-        let task = shape
-            .payload
-            .map(|payload| payload.task)
-            .or(shape.task)
-            .or(shape.new_task)
-            .ok_or_else(|| lacks("payload"))?;
         let correlation_id = shape
             .correlation_id
             .or(arrived.correlation_id.map(str::to_owned))
             .unwrap_or_else(|| arrived.request_id.to_owned());
-        let plain = Self::new(action, task, correlation_id, "unknown");
+        let subject = shape.payload.unwrap_or_default();
+        let plain = match action {
+            Action::LeedOffered | Action::LeedSold => {
+                let leed = subject.leed.ok_or_else(|| lacks("leed"))?;
+                let recipient = subject.recipient.ok_or_else(|| lacks("recipient"))?;
+                let at = shape.occurred_at.ok_or_else(|| lacks("occurredAt"))?;
+                Self::of_leed(action, leed, recipient, at, &correlation_id)
+            }
+            Action::TaskCreated
+            | Action::TaskUpdated
+            | Action::TaskCompleted
+            | Action::TaskDeleted => {
+                let task = subject.task.or(shape.task).or(shape.new_task);
+                let task = task.ok_or_else(|| lacks("payload"))?;
+                Self::new(action, task, correlation_id, "unknown")
+            }
+        };
         Ok(Self {
             id: shape.id.unwrap_or(plain.id),
             occurred_at: shape.occurred_at.unwrap_or(plain.occurred_at),
@@ -135,7 +195,7 @@ fn id(action: Action, task: &Task) -> String {
         Action::TaskUpdated | Action::TaskCompleted => {
             format!("{word}-{}-{}", task.id, task.updated_at)
         }
-        Action::TaskCreated | Action::TaskDeleted => format!("{word}-{}", task.id),
+        _ => format!("{word}-{}", task.id),
     }
 }
 
@@ -211,6 +271,23 @@ mod tests {
     }
 
     #[test]
+    fn an_event_of_a_leed_names_its_recipient_in_its_id() {
+        let about = json!({"id": "7", "trade": "clowns", "seller": "ada"});
+        let about: About = serde_json::from_value(about).unwrap();
+        let at = Timestamp::UNIX_EPOCH;
+        let offered = Envelope::of_leed(Action::LeedOffered, about, "bob".to_owned(), at, "c-1");
+        assert_eq!(offered.id, "7-bob");
+        let json = serde_json::to_value(&offered).unwrap();
+        assert_eq!(
+            read(&json, Arrived::default()).unwrap(),
+            Envelope {
+                source: "controller".to_owned(),
+                ..offered
+            }
+        );
+    }
+
+    #[test]
     fn what_cannot_be_told_is_an_error_and_says_why() {
         for (json, arrived, part) in [
             (json!({"payload": {"task": task()}}), None, "action"),
@@ -226,6 +303,11 @@ mod tests {
             ),
             (json!({"task": task()}), Some("task_eaten"), "task_eaten"),
             (json!({"action": "task_created"}), None, "payload"),
+            (
+                json!({"action": "leed_sold", "payload": {"task": task()}}),
+                None,
+                "leed",
+            ),
             (json!("task_created"), None, "string"),
         ] {
             let arrived = Arrived {

@@ -4,6 +4,8 @@
 //! internal-handoff   create-task ──(asynchronous invocation)──> send-notification ──(3 failures)──> failure queue
 //! queue-leveling     create-task ──> queue ──(at most 5 at a time)──> send-queued-notification
 //!                                      └──(3 receives)──> dead-letter queue
+//! async-controller   create-leed ──(asynchronous invocation)──> controller ──(3 failures)──> failure queue
+//!                                                                   └──(synchronous)──> list-tasks
 //! ```
 //!
 //! - [`task`]: the five task functions behind the HTTP API, and their table
@@ -13,6 +15,8 @@
 //! - [`delivery`]: delivers an envelope once
 //! - [`idempotency`]: the log in DynamoDB that guards against doing something twice
 //! - [`send_notification`], [`send_queued_notification`]: the two ways an envelope arrives
+//! - [`leed`], [`subscription`]: offers of work that are booked and sold once, and who is told of them
+//! - [`controller`]: the bookkeeping of many functions in one, told by name which; [`invoker`]: how functions are invoked
 //!
 //! What all functions share: [`http`] (requests and answers), [`correlation`], [`settings`] (environment variables),
 //! [`logging`], [`metrics`] and [`deadline`].
@@ -22,6 +26,7 @@
 use std::process::ExitCode;
 
 mod aws;
+pub mod controller;
 pub mod correlation;
 pub mod deadline;
 pub mod delivery;
@@ -30,6 +35,8 @@ pub mod gateway;
 pub mod health;
 pub mod http;
 pub mod idempotency;
+pub mod invoker;
+pub mod leed;
 pub mod logging;
 pub mod metrics;
 pub mod notifier;
@@ -37,8 +44,11 @@ pub mod outbox;
 pub mod send_notification;
 pub mod send_queued_notification;
 pub mod settings;
+pub mod subscription;
 pub mod target;
 pub mod task;
+pub mod trade;
+mod transaction;
 
 /// Every function by the name that its template gives as `Handler`.
 pub const FUNCTIONS: &[&str] = &[
@@ -51,6 +61,12 @@ pub const FUNCTIONS: &[&str] = &[
     "send-queued-notification",
     "gateway",
     "sweep-outbox",
+    "subscribe",
+    "unsubscribe",
+    "create-leed",
+    "get-leed",
+    "buy-leed",
+    "controller",
 ];
 
 /// Runs the function called `name` until its environment is ended. Returns only when it could not start or the Lambda
@@ -89,6 +105,12 @@ async fn start(name: &str) -> Result<(), lambda_runtime::Error> {
         "send-queued-notification" => send_queued_notification::run().await,
         "gateway" => gateway::run().await,
         "sweep-outbox" => outbox::sweep::run().await,
+        "subscribe" => subscription::subscribe::run().await,
+        "unsubscribe" => subscription::unsubscribe::run().await,
+        "create-leed" => leed::create::run().await,
+        "get-leed" => leed::get::run().await,
+        "buy-leed" => leed::buy::run().await,
+        "controller" => controller::run().await,
         unknown => Err(format!(
             "there is no function {unknown:?}; there are {}",
             FUNCTIONS.join(", ")

@@ -1,11 +1,11 @@
 //! How a task function tells of what happened. Which way is the stack's choice, by environment variables.
 
 use aws_config::SdkConfig;
-use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::InvocationType;
 use aws_sdk_sqs::types::MessageAttributeValue;
 
-use crate::envelope::Action;
+use crate::controller::request::{Call, request};
+use crate::envelope::{Action, Envelope};
+use crate::invoker::{InvokeError, Invoker};
 use crate::outbox::Pending;
 use crate::settings::Settings;
 
@@ -14,8 +14,15 @@ use crate::settings::Settings;
 pub enum Notifier {
     /// `NOTIFIER=lambda`: the function `SEND_NOTIFICATION_FUNCTION_NAME` is invoked asynchronously.
     Lambda {
-        /// Client of Lambda.
-        client: aws_sdk_lambda::Client,
+        /// Invokes it.
+        invoker: Invoker,
+        /// Name or ARN of the function.
+        function: String,
+    },
+    /// `NOTIFIER=controller`: the [controller](crate::controller) `CONTROLLER_FUNCTION_NAME` is invoked asynchronously.
+    Controller {
+        /// Invokes it.
+        invoker: Invoker,
         /// Name or ARN of the function.
         function: String,
     },
@@ -32,6 +39,8 @@ pub enum Notifier {
 pub enum Choice {
     /// See [`Notifier::Lambda`].
     Lambda(String),
+    /// See [`Notifier::Controller`].
+    Controller(String),
     /// See [`Notifier::Sqs`].
     Sqs(String),
 }
@@ -43,10 +52,15 @@ impl Choice {
             "lambda" => Some(Self::Lambda(
                 settings.required("SEND_NOTIFICATION_FUNCTION_NAME"),
             )),
+            "controller" => Some(Self::Controller(
+                settings.required("CONTROLLER_FUNCTION_NAME"),
+            )),
             "sqs" => Some(Self::Sqs(settings.required("NOTIFICATION_QUEUE_URL"))),
             "" => None,
             other => {
-                settings.problem(format!("NOTIFIER is {other:?}, and must be lambda or sqs"));
+                settings.problem(format!(
+                    "NOTIFIER is {other:?}, and must be lambda, controller or sqs"
+                ));
                 None
             }
         }
@@ -56,14 +70,9 @@ impl Choice {
 /// Why an event did not leave.
 #[derive(Debug, thiserror::Error)]
 pub enum NotifyError {
-    /// Lambda refused or did not answer.
-    #[error("the notification function was not invoked")]
-    Invoke(#[source] Box<aws_sdk_lambda::Error>),
-    /// Lambda answered other than with 202, so the event is not in its queue.
-    #[error(
-        "the notification function's asynchronous invocation was answered with {0} instead of 202"
-    )]
-    NotAccepted(i32),
+    /// Lambda did not take it.
+    #[error(transparent)]
+    Invoke(#[from] InvokeError),
     /// SQS refused or did not answer.
     #[error("the notification was not sent to its queue")]
     Send(#[source] Box<aws_sdk_sqs::Error>),
@@ -78,7 +87,11 @@ impl Notifier {
     pub fn new(choice: Choice, config: &SdkConfig) -> Self {
         match choice {
             Choice::Lambda(function) => Self::Lambda {
-                client: aws_sdk_lambda::Client::new(config),
+                invoker: Invoker::new(config),
+                function,
+            },
+            Choice::Controller(function) => Self::Controller {
+                invoker: Invoker::new(config),
                 function,
             },
             Choice::Sqs(queue_url) => Self::Sqs {
@@ -93,8 +106,21 @@ impl Notifier {
     #[must_use]
     pub fn tells_of(&self, action: Action) -> bool {
         match self {
-            Self::Lambda { .. } => action != Action::TaskUpdated,
+            Self::Lambda { .. } | Self::Controller { .. } => action != Action::TaskUpdated,
             Self::Sqs { .. } => true,
+        }
+    }
+
+    /// `envelope` as whoever is told wants to have it.
+    pub fn pending(&self, envelope: &Envelope) -> Result<Pending, serde_json::Error> {
+        match self {
+            Self::Lambda { .. } | Self::Sqs { .. } => Pending::of(envelope),
+            Self::Controller { .. } => {
+                let correlation_id = &envelope.correlation_id;
+                let request = request(&Call::sending(envelope)?, correlation_id)?;
+                let (id, word) = (envelope.id.clone(), envelope.action.word());
+                Pending::new(id, word, correlation_id, &request)
+            }
         }
     }
 
@@ -103,19 +129,8 @@ impl Notifier {
     pub async fn tell(&self, pending: &Pending) -> Result<(), NotifyError> {
         let body = pending.body.clone();
         match self {
-            Self::Lambda { client, function } => {
-                let answer = client
-                    .invoke()
-                    .function_name(function)
-                    .invocation_type(InvocationType::Event)
-                    .payload(Blob::new(body))
-                    .send()
-                    .await
-                    .map_err(|error| NotifyError::Invoke(Box::new(error.into())))?;
-                match answer.status_code() {
-                    202 => Ok(()),
-                    status => Err(NotifyError::NotAccepted(status)),
-                }
+            Self::Lambda { invoker, function } | Self::Controller { invoker, function } => {
+                Ok(invoker.tell(function, body).await?)
             }
             Self::Sqs { client, queue_url } => {
                 client

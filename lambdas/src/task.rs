@@ -80,8 +80,10 @@ impl Writer {
         if !self.outbox.notifier().tells_of(envelope.action) {
             return Ok(None);
         }
-        let pending = Pending::of(envelope).map_err(|error| Refusal::failed(failed, error))?;
-        Ok(Some(pending))
+        let pending = self.outbox.notifier().pending(envelope);
+        Ok(Some(
+            pending.map_err(|error| Refusal::failed(failed, error))?,
+        ))
     }
 
     /// Tells it. The change and its event are stored by now, so the caller's answer does not depend on this.

@@ -30,7 +30,7 @@ mod flags;
 mod place;
 
 /// The stacks that every run deploys, as they are deployed to AWS.
-const TEMPLATES: [(&str, &str); 2] = [
+const TEMPLATES: [(&str, &str); 3] = [
     (
         "internal-handoff",
         include_str!("../../templates/internal-handoff.yaml"),
@@ -38,6 +38,10 @@ const TEMPLATES: [(&str, &str); 2] = [
     (
         "queue-leveling",
         include_str!("../../templates/queue-leveling.yaml"),
+    ),
+    (
+        "async-controller",
+        include_str!("../../templates/async-controller.yaml"),
     ),
 ];
 

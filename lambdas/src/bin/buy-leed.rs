@@ -1,0 +1,7 @@
+//! Sells a leed to the first who asks.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("buy-leed")
+}

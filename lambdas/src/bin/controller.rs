@@ -1,0 +1,7 @@
+//! Many functions in one, called by name.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("controller")
+}

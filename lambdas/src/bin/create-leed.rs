@@ -1,0 +1,7 @@
+//! Offers a leed.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("create-leed")
+}

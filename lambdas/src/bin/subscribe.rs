@@ -1,0 +1,7 @@
+//! Tells somebody of a trade's leeds from now on.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("subscribe")
+}
