@@ -4,6 +4,7 @@
 // A test says what is wrong by ending there.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod async_controller;
 mod bad_input;
 mod dashboard;
 mod handoff;

@@ -82,8 +82,8 @@ async fn failed_events_come_back_with_one_key() {
         .await;
     }
 
-    // One task through the dashboard, in the stack it offers first; the others over HTTP.
-    dashboard.press("3");
+    // One task through the dashboard; the others over HTTP.
+    show_tasks_of(&mut dashboard, "internal-handoff").await;
     dashboard.press("n");
     dashboard.wait_for("Title").await;
     dashboard.press("Typed in the dashboard\r");
@@ -173,6 +173,26 @@ async fn failed_events_come_back_with_one_key() {
             .all(|(state, new_id)| state == "deleted" && new_id.is_some()),
         "{accounted:?}"
     );
+}
+
+/// Turns the dashboard's patterns until it shows the tasks of this one.
+async fn show_tasks_of(dashboard: &mut Dashboard, pattern: &str) {
+    let heading = |text: &str| {
+        let lines = text.lines();
+        lines
+            .filter_map(|line| line.split_once("Tasks of "))
+            .find_map(|(_, name)| name.split_whitespace().next().map(str::to_owned))
+    };
+    dashboard.press("3");
+    let mut text = dashboard.wait_for("Tasks of ").await;
+    while let Some(shown) = heading(&text).filter(|shown| shown != pattern) {
+        dashboard.press("]");
+        text = dashboard
+            .wait_until("another pattern", |text| {
+                heading(text).is_some_and(|name| name != shown)
+            })
+            .await;
+    }
 }
 
 /// Each names its queue and its origin, tells what went wrong after how many attempts, and holds the original event.
@@ -351,7 +371,8 @@ async fn on_overview_row(dashboard: &mut Dashboard, name: &str, key: &str, verb:
                 && !text.contains("Enter do it")
                 && text
                     .lines()
-                    .any(|line| line.starts_with('▸') && line.contains(HANDOFF_FAILURES))
+                    .zip(text.lines().skip(1))
+                    .any(|(above, line)| line.starts_with('▸') && above.contains("visible"))
         })
         .await;
     for row in 0.. {
@@ -364,7 +385,7 @@ async fn on_overview_row(dashboard: &mut Dashboard, name: &str, key: &str, verb:
         if cursor.split_whitespace().any(|word| word == name) {
             break;
         }
-        assert!(row < 50, "no row of {name}: {here}");
+        assert!(row < 200, "no row of {name}: {here}");
         dashboard.press("j");
         let cursor = cursor.split_whitespace().nth(2).unwrap().to_owned();
         dashboard
