@@ -134,7 +134,7 @@ pub enum Request {
         /// Its id.
         id: String,
     },
-    /// What became of each event of a redrive, in the order of message ids: a page of them.
+    /// What became of each event of a redrive, in the order in which they were taken: a page of them.
     Outcomes {
         /// The redrive's id.
         id: String,

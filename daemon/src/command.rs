@@ -163,10 +163,13 @@ impl Commands {
     }
 
     async fn operation(&self, id: &str) -> Result<Operation, Problem> {
-        if let Some(operation) = self.state.snapshot().operation(id) {
-            return Ok(operation.clone());
+        let snapshot = self.state.snapshot();
+        match snapshot.operation(id) {
+            Some(operation @ Operation::Burst(_)) => Ok(operation.clone()),
+            // What comes back after the end is in the ledger before it is shown.
+            Some(operation) if !operation.state().ended() => Ok(operation.clone()),
+            _ => self.engine.operation(id).await.map(Operation::Redrive),
         }
-        self.engine.operation(id).await.map(Operation::Redrive)
     }
 
     async fn steer(

@@ -195,7 +195,7 @@ async fn work(
     watch.start(&config.watch, stop, tracker);
     if !config.read_only {
         let judge = engine.clone();
-        tracker.spawn(async move { judge.judge_ended().await });
+        tracker.spawn(async move { judge.judge_idle().await });
     }
     let (past, stopped, read_only) = (engine.clone(), stop.clone(), config.read_only);
     tracker.spawn(async move {

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use patterns_core::failed::OriginKind;
 use patterns_core::operation::{Operation, OperationState, Plan, Redrive};
 use patterns_core::problem::{Problem, ProblemKind};
 use patterns_core::snapshot::OPERATIONS_SHOWN;
@@ -114,6 +115,12 @@ impl Engine {
             .find(|(task, _)| task.plan.dead_letter_queue == plan.dead_letter_queue)
         {
             return Err(busy(task, *standing));
+        }
+        if let Some((task, standing)) = unfinished
+            .iter()
+            .find(|(task, _)| feeds(&task.plan, &plan) || feeds(&plan, &task.plan))
+        {
+            return Err(crossing(&plan, task, *standing));
         }
         if let Some(active) = running.operations.get(&plan.dead_letter_queue) {
             let operation_id = active.operation_id.clone();
@@ -317,12 +324,19 @@ impl Engine {
             loop {
                 engine.supervise(&task, &queue, &stop).await;
                 let mut running = engine.running.lock().await;
-                // It may have been resumed while the last batches were under way.
-                if engine.stop.is_cancelled() || !engine.still_runs(&running, &task).await {
-                    running.operations.remove(&queue.name);
-                    return;
+                // It may have been resumed, or cancelled, while the last batches were under way.
+                let standing = engine.standing(&running, &task).await;
+                match standing.filter(|_| !engine.stop.is_cancelled()) {
+                    Some(Standing::Running) => stop = engine.enroll(&mut running, &task, &queue),
+                    Some(Standing::Cancelling) => {
+                        stop = engine.enroll(&mut running, &task, &queue);
+                        stop.cancel();
+                    }
+                    _ => {
+                        running.operations.remove(&queue.name);
+                        return;
+                    }
                 }
-                stop = engine.enroll(&mut running, &task, &queue);
             }
         });
     }
@@ -337,12 +351,9 @@ impl Engine {
         stop
     }
 
-    async fn still_runs(&self, running: &Running, task: &Task) -> bool {
-        let Some(world) = running.world else {
-            return false;
-        };
-        let standing = self.ledger.standing(world, &task.operation_id).await;
-        matches!(standing, Ok(Some(Standing::Running)))
+    async fn standing(&self, running: &Running, task: &Task) -> Option<Standing> {
+        let standing = self.ledger.standing(running.world?, &task.operation_id);
+        standing.await.ok().flatten()
     }
 
     /// Runs until the operation ended or is to stop. A ledger that cannot be written is waited for.
@@ -356,10 +367,7 @@ impl Engine {
             let ended = Run::new(self, task, queue, stop).carry_out().await;
             let written = match ended {
                 Ended::Stopped => self.end_cancelled(task).await,
-                Ended::Asks(why) => {
-                    let id = &task.operation_id;
-                    self.ledger.stand(id, Standing::Paused, Some(why)).await
-                }
+                Ended::Asks(why) => self.ask(task, why).await,
                 Ended::Complete => self.end(task, OperationState::Completed, None).await,
                 Ended::Failed(why) => self.end(task, OperationState::Failed, Some(why)).await,
                 Ended::Ledger(error) => Err(error),
@@ -381,6 +389,14 @@ impl Engine {
         if let Some(queue) = self.state.topology().queues.get(&task.plan.target.name) {
             self.watch.look_at(queue).await;
         }
+    }
+
+    /// Pauses it, unless somebody wished otherwise meanwhile.
+    async fn ask(&self, task: &Task, why: String) -> Result<(), DatabaseError> {
+        if self.ledger.ask(&task.operation_id, why).await? {
+            return Ok(());
+        }
+        self.end_cancelled(task).await
     }
 
     /// Ends what stopped because it was cancelled; anything else that stopped goes on some day.
@@ -428,7 +444,25 @@ fn emptied<'a>(topology: &'a Topology, plan: &Plan) -> Result<&'a QueueFacts, Pr
     }
 }
 
+/// Whether one sends events to where the other takes them from.
+fn feeds(one: &Plan, other: &Plan) -> bool {
+    one.target.kind == OriginKind::Queue && one.target.name == other.dead_letter_queue
+}
+
 fn busy(task: &Task, standing: Standing) -> Problem {
+    let what = format!("{} is being redriven already", task.plan.dead_letter_queue);
+    in_the_way(what, task, standing)
+}
+
+fn crossing(plan: &Plan, task: &Task, standing: Standing) -> Problem {
+    let what = format!(
+        "events cannot go from {} to {} now: others go from {} to {}",
+        plan.dead_letter_queue, plan.target, task.plan.dead_letter_queue, task.plan.target
+    );
+    in_the_way(what, task, standing)
+}
+
+fn in_the_way(what: String, task: &Task, standing: Standing) -> Problem {
     let id = &task.operation_id;
     let (why, fix) = match standing {
         Standing::Paused => (
@@ -442,7 +476,7 @@ fn busy(task: &Task, standing: Standing) -> Problem {
     };
     Problem::new(
         ProblemKind::Conflict,
-        format!("{} is being redriven already", task.plan.dead_letter_queue),
+        what,
         format!("operation {id} {why}"),
         fix,
     )

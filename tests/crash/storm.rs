@@ -59,7 +59,7 @@ async fn storm(blow: Blow, route: Route, seed: u64, count: usize) -> Report {
             Route::Fifo => {
                 account
                     .proceeds(random.usize(PROGRESS), &daemon, &operation)
-                    .await
+                    .await;
             }
             // The storm's own beat: nothing is waited for.
             Route::Queue | Route::Function => {

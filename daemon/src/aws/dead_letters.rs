@@ -165,9 +165,13 @@ impl Aws {
             .send()
             .await;
         match answer {
-            Ok(output) if output.status_code() == 202 => {
-                Ok(output.request_id().unwrap_or_default().to_owned())
-            }
+            // Without its id nobody could tell when it comes back.
+            Ok(output) if output.status_code() == 202 => match output.request_id() {
+                Some(id) if !id.is_empty() => Ok(id.to_owned()),
+                _ => Err(Refusal::Unknown(
+                    "Lambda took it without telling a request id".to_owned(),
+                )),
+            },
             Ok(output) => Err(Refusal::Unknown(format!(
                 "Lambda answered with status {} instead of 202",
                 output.status_code()

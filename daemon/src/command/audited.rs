@@ -62,7 +62,7 @@ impl Commands {
         after: Option<String>,
     ) -> Result<Vec<Outcome>, Problem> {
         self.engine.operation(id).await?;
-        let page = self.engine.ledger.outcomes(id, after.unwrap_or_default());
+        let page = self.engine.ledger.outcomes(id, after);
         page.await.map_err(ledger::disk)
     }
 

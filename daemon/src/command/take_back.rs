@@ -1,7 +1,7 @@
 //! Taking back what a redrive has sent and nobody has processed yet: a redrive the other way round.
 //!
 //! It receives from a queue that lives, which costs: each look counts as a receive, and hides the message from its
-//! consumers. So what is not looked for is hidden for seconds only, and one sweep that meets nothing new ends it.
+//! consumers. So what is not looked for is hidden for seconds only, and a sweep that meets nothing new ends it.
 
 use jiff::Timestamp;
 use patterns_core::failed::{Origin, OriginKind};
@@ -16,6 +16,9 @@ use crate::ledger;
 use crate::letter::event_id;
 use crate::plan::{self, Frozen};
 use crate::topology::{QueueFacts, Topology};
+
+/// A message that is left alone may be looked at this often.
+const LOOKS: u32 = 2;
 
 /// A call takes about this long, in milliseconds, for an estimate.
 const CALL_MS: u64 = 20;
@@ -145,13 +148,11 @@ fn outlook(source: &QueueFacts, planned: u64, held: u64, more: bool) -> Outlook 
     let expected_calls = held.max(planned).div_ceil(batch) * 2 + planned.div_ceil(batch) * 2;
     let name = &source.name;
     let harm = match &source.redrive {
-        Some((dead_letters, 1)) => Lint {
+        Some((dead_letters, receives @ 0..=LOOKS)) => Lint {
             level: Level::Stop,
-            what: format!(
-                "looking into {name} would move messages to its dead-letter queue untried"
-            ),
+            what: format!("looking into {name} may move messages to its dead-letter queue untried"),
             why: format!(
-                "its maxReceiveCount is 1, a look is a receive, and so others' messages would go to {dead_letters}, too"
+                "its maxReceiveCount is {receives}, each look is a receive, and so others' messages may go to {dead_letters}, too"
             ),
             fix: format!("raise maxReceiveCount in the redrive policy of {name}"),
             forcible: true,
@@ -246,8 +247,10 @@ mod tests {
     fn a_queue_where_one_look_is_too_many_has_to_be_forced() {
         let mut orders = queue("orders", Some("dlq"));
         assert_eq!(outlook(&orders, 3, 100, false).lint[0].level, Level::Note);
-        orders.redrive.as_mut().unwrap().1 = 1;
-        let lint = &outlook(&orders, 3, 100, false).lint[0];
-        assert_eq!((lint.level, lint.forcible), (Level::Stop, true));
+        for receives in [1, 2] {
+            orders.redrive.as_mut().unwrap().1 = receives;
+            let lint = &outlook(&orders, 3, 100, false).lint[0];
+            assert_eq!((lint.level, lint.forcible), (Level::Stop, true));
+        }
     }
 }

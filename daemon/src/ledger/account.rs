@@ -8,7 +8,7 @@ use patterns_core::operation::{IN_DOUBT_SHOWN, OperationState, Plan, Redrive};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::audit::reason;
-use super::returned::{fate, judged};
+use super::returned::{fate, gave_up, judged};
 use super::{Ledger, Standing};
 use crate::database::DatabaseError;
 use crate::letter::event_id;
@@ -76,17 +76,22 @@ impl Ledger {
             .await
     }
 
-    /// What a run that ended left in the middle.
-    pub async fn leftover(&self, operation_id: &str) -> Result<Leftover, DatabaseError> {
+    /// What a run that ended left in the middle; of what it perhaps sent, that which it received after `since`.
+    pub async fn leftover(
+        &self,
+        operation_id: &str,
+        since: Timestamp,
+    ) -> Result<Leftover, DatabaseError> {
         let id = operation_id.to_owned();
         self.database
             .read(move |connection| {
                 let mut left = Leftover::default();
                 let mut select = connection.prepare_cached(
                     "SELECT state, message_id, receipt_handle FROM events
-                     WHERE operation = ?1 AND state IN ('sent', 'intent') AND receipt_handle IS NOT NULL",
+                     WHERE operation = ?1 AND (state = 'sent' OR state = 'intent' AND intent_at >= ?2)
+                     AND receipt_handle IS NOT NULL",
                 )?;
-                let mut rows = select.query([id])?;
+                let mut rows = select.query(params![id, since.as_millisecond()])?;
                 while let Some(row) = rows.next()? {
                     let message = (row.get(1)?, row.get(2)?);
                     if row.get::<_, String>(0)? == "sent" {
@@ -233,6 +238,7 @@ fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, Da
             .verification
             .unverified
             .clone()
+            .or(gave_up(connection, id)?)
             .or_else(|| judged.is_none().then(|| NEVER_JUDGED.to_owned())),
         reason: reason(connection, id)?,
         requested_by,

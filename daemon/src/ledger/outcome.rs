@@ -26,21 +26,31 @@ impl Ledger {
             .await
     }
 
-    /// What became of an operation's events after that message id: a page of them.
+    /// What became of the events that an operation took after that message id, or from its first: a page of them.
     pub async fn outcomes(
         &self,
         operation_id: &str,
-        after: String,
+        after: Option<String>,
     ) -> Result<Vec<Outcome>, DatabaseError> {
         let id = operation_id.to_owned();
         self.database
             .read(move |connection| {
+                let after: Option<i64> = match after {
+                    None => Some(0),
+                    Some(message_id) => connection
+                        .prepare_cached(
+                            "SELECT rowid FROM events WHERE message_id = ?1 AND operation = ?2",
+                        )?
+                        .query_row([&message_id, &id], |row| row.get(0))
+                        .optional()?,
+                };
                 // Nothing was sent before the beginning of time.
                 let sent_until = judged(connection, &id)?.unwrap_or(i64::MIN);
+                // Entries of an index that are equal lie in the order of their rows.
                 let mut select = connection.prepare_cached(&format!(
                     "SELECT message_id, queue_arn, state, in_doubt, new_id, reason, sent_at, back_in, back_as, taken, returns.signature
-                     FROM events INDEXED BY events_by_message LEFT JOIN returns USING (operation, message_id)
-                     WHERE operation = ?1 AND message_id > ?2 ORDER BY message_id LIMIT {PAGE}"
+                     FROM events INDEXED BY events_by_operation LEFT JOIN returns USING (operation, message_id)
+                     WHERE operation = ?1 AND events.rowid > ?2 ORDER BY events.rowid LIMIT {PAGE}"
                 ))?;
                 let rows = select.query_map(params![id, after], |row| outcome(row, sent_until))?;
                 Ok(rows.collect::<Result<_, _>>()?)

@@ -49,7 +49,7 @@ impl Fate {
     }
 }
 
-/// An operation that has ended and of which there may be more to learn.
+/// An operation that has ended or is paused, and of which there may be more to learn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unjudged {
     /// Where its events turn up when they fail again.
@@ -93,15 +93,16 @@ impl Ledger {
             .await
     }
 
-    /// Ids of the operations of that world that have ended and of which there may be more to learn.
-    pub async fn unjudged(&self, world: i64) -> Result<Vec<String>, DatabaseError> {
+    /// Ids of the operations of that world that are paused or have ended, and of which there may be more to learn; with
+    /// whether they have ended.
+    pub async fn unjudged(&self, world: i64) -> Result<BTreeSet<(String, bool)>, DatabaseError> {
         self.database
             .read(move |connection| {
                 let mut select = connection.prepare_cached(
-                    "SELECT operation FROM verifications CROSS JOIN operations ON operations.id = operation
-                     WHERE open = 1 AND ended_at IS NOT NULL AND world = ?1",
+                    "SELECT operation, ended_at IS NOT NULL FROM verifications CROSS JOIN operations ON operations.id = operation
+                     WHERE open = 1 AND (ended_at IS NOT NULL OR state = 'paused') AND world = ?1",
                 )?;
-                let ids = select.query_map([world], |row| row.get(0))?;
+                let ids = select.query_map([world], |row| Ok((row.get(0)?, row.get(1)?)))?;
                 Ok(ids.collect::<Result<_, _>>()?)
             })
             .await
@@ -152,6 +153,61 @@ impl Ledger {
                          AND NOT EXISTS (SELECT 1 FROM events WHERE operation = ?1 AND sent_at + window_ms > judged_until)",
                     )?
                     .execute([&id])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// No more will be learned of an operation that has ended, for this reason; what came back so far stays counted.
+    /// Durable when it returns.
+    pub async fn give_up(&self, operation_id: &str, why: String) -> Result<(), DatabaseError> {
+        let id = operation_id.to_owned();
+        self.database
+            .write(move |connection| {
+                connection
+                    .prepare_cached(
+                        "UPDATE verifications SET open = 0, why = ?2 WHERE operation = ?1 AND open = 1",
+                    )?
+                    .execute([id, why])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Returned events that verdicts on an operation's steps have taken into account, and those of them that failed as
+    /// before; none when it is not verified.
+    pub async fn considered(
+        &self,
+        operation_id: &str,
+    ) -> Result<Option<(u64, u64)>, DatabaseError> {
+        let id = operation_id.to_owned();
+        self.database
+            .read(move |connection| {
+                Ok(connection
+                    .prepare_cached(
+                        "SELECT considered, considered_alike FROM verifications WHERE operation = ?1",
+                    )?
+                    .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()?)
+            })
+            .await
+    }
+
+    /// A verdict has taken so many returned events into account. Durable when it returns.
+    pub async fn consider(
+        &self,
+        operation_id: &str,
+        returned: u64,
+        alike: u64,
+    ) -> Result<(), DatabaseError> {
+        let id = operation_id.to_owned();
+        self.database
+            .write(move |connection| {
+                connection
+                    .prepare_cached(
+                        "UPDATE verifications SET considered = ?2, considered_alike = ?3 WHERE operation = ?1",
+                    )?
+                    .execute(params![id, returned, alike])?;
                 Ok(())
             })
             .await
@@ -235,6 +291,15 @@ pub fn write_return(
             Timestamp::now().as_millisecond(),
         ])?;
     Ok(())
+}
+
+/// Why not all will be known of what became of an operation's events, where that turned out after it was planned.
+pub fn gave_up(connection: &Connection, id: &str) -> Result<Option<String>, DatabaseError> {
+    Ok(connection
+        .prepare_cached("SELECT why FROM verifications WHERE operation = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?
+        .flatten())
 }
 
 /// Events sent until then, in milliseconds, have settled unless they came back; none when that is not to be known.

@@ -1,7 +1,7 @@
 //! The tables of the ledger, as the steps that a file takes to get them.
 
 /// Only ever to be added to.
-pub const STEPS: [&str; 4] = [FIRST, RETURNS, IN_ORDER, super::audit::TABLE];
+pub const STEPS: [&str; 5] = [FIRST, RETURNS, IN_ORDER, super::audit::TABLE, VERDICTS];
 
 /// As it was before files counted their steps, so it must change nothing in a file that has it.
 const FIRST: &str = "
@@ -109,4 +109,11 @@ CREATE TABLE returns (
 INSERT INTO returns SELECT * FROM returns_kept;
 DROP TABLE returns_kept;
 CREATE INDEX returns_by_message ON returns (back_in, back_as);
+";
+
+/// What verdicts have taken into account, and verifications that came to nothing.
+const VERDICTS: &str = "
+ALTER TABLE verifications ADD COLUMN why TEXT;  -- why not all of it will be known, if so
+ALTER TABLE verifications ADD COLUMN considered INTEGER NOT NULL DEFAULT 0;        -- returns that a verdict on a step knew
+ALTER TABLE verifications ADD COLUMN considered_alike INTEGER NOT NULL DEFAULT 0;  -- those that failed as before
 ";

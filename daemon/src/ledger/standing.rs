@@ -95,15 +95,23 @@ impl Ledger {
             .await
     }
 
-    /// Writes down where an operation that has not ended stands from now on, and why: the daemon's own decision. Durable
-    /// when it returns.
-    pub async fn stand(
-        &self,
-        operation_id: &str,
-        standing: Standing,
-        why: Option<String>,
-    ) -> Result<(), DatabaseError> {
-        self.write_standing(operation_id, standing, why, None).await
+    /// Pauses an operation that runs, and says why: the daemon's own decision, and so it never overrules what somebody
+    /// wished meanwhile. Whether it is paused by that. Durable when it returns.
+    pub async fn ask(&self, operation_id: &str, why: String) -> Result<bool, DatabaseError> {
+        let id = operation_id.to_owned();
+        self.database
+            .write(move |connection| {
+                let paused = connection.execute(
+                    "UPDATE operations SET state = 'paused', error = ?2 WHERE id = ?1 AND state = 'running'",
+                    params![id, why],
+                )?;
+                if paused == 0 {
+                    return Ok(false);
+                }
+                append(connection, &Note::stand(&id, Standing::Paused, None, Some(&why)))?;
+                Ok(true)
+            })
+            .await
     }
 
     /// Writes down where an operation that has not ended stands from now on, because somebody wishes so. Durable when it
@@ -114,24 +122,29 @@ impl Ledger {
         standing: Standing,
         uid: Option<u32>,
     ) -> Result<(), DatabaseError> {
-        self.write_standing(operation_id, standing, None, uid).await
-    }
-
-    async fn write_standing(
-        &self,
-        operation_id: &str,
-        standing: Standing,
-        why: Option<String>,
-        uid: Option<u32>,
-    ) -> Result<(), DatabaseError> {
         let id = operation_id.to_owned();
         self.database
             .write(move |connection| {
                 connection.execute(
-                    "UPDATE operations SET state = ?2, error = ?3 WHERE id = ?1 AND ended_at IS NULL",
-                    params![id, standing.word(), why],
+                    "UPDATE operations SET state = ?2, error = NULL WHERE id = ?1 AND ended_at IS NULL",
+                    params![id, standing.word()],
                 )?;
-                append(connection, &Note::stand(&id, standing, uid, why.as_deref()))
+                append(connection, &Note::stand(&id, standing, uid, None))
+            })
+            .await
+    }
+
+    /// Nobody works on the operation: events that were sent and whose copy is not known to be deleted are in doubt. Where
+    /// the copy has consumers, they may have it.
+    pub async fn doubt_undeleted(&self, operation_id: &str) -> Result<(), DatabaseError> {
+        let id = operation_id.to_owned();
+        self.database
+            .write(move |connection| {
+                connection.execute(
+                    "UPDATE events SET in_doubt = 1 WHERE operation = ?1 AND state = 'sent'",
+                    [id],
+                )?;
+                Ok(())
             })
             .await
     }

@@ -61,8 +61,8 @@ pub struct Outcome {
 pub enum Step {
     /// It was acknowledged under this new id.
     Sent(String),
-    /// Certainly not sent, and to be tried again.
-    Postponed(String),
+    /// Certainly not sent, and to be tried again; with the reason, where something is wrong.
+    Postponed(Option<String>),
     /// Whether it was sent is not known.
     Unknown(String),
     /// Certainly not sent; it stays where it is.
@@ -241,7 +241,7 @@ pub(super) fn record(
             Step::Postponed(why) => (
                 "UPDATE events SET state = 'planned', reason = ?4, intent_at = ?3
                  WHERE operation = ?1 AND message_id = ?2 AND state = 'intent'",
-                Some(why),
+                why.as_ref(),
             ),
             Step::Unknown(why) => (
                 "UPDATE events SET in_doubt = 1, unknowns = unknowns + 1, reason = ?4, intent_at = ?3

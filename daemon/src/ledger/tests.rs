@@ -179,7 +179,7 @@ async fn a_crash_leaves_intents_in_doubt_and_sent_ones_to_delete() {
         ledger.unfinished(world).await.unwrap(),
         [(task("one", 3), Standing::Running)]
     );
-    let left = ledger.leftover("one").await.unwrap();
+    let left = ledger.leftover("one", Timestamp::UNIX_EPOCH).await.unwrap();
     assert_eq!(left.sent, [("sent".to_owned(), "handle-sent".to_owned())]);
     assert_eq!(
         left.intent,
@@ -208,7 +208,7 @@ async fn what_certainly_was_not_sent_is_not_in_doubt() {
     ledger
         .settle(
             "one",
-            vec![outcome("a", Step::Postponed("slow down".to_owned()))],
+            vec![outcome("a", Step::Postponed(Some("slow down".to_owned())))],
         )
         .await
         .unwrap();
@@ -295,4 +295,39 @@ async fn a_plan_runs_once() {
         ledger.of_plan("plan-one").await.unwrap().as_deref(),
         Some("one")
     );
+}
+
+#[tokio::test]
+async fn what_somebody_wished_is_not_overruled_by_a_question() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = begun(dir.path(), "one", &[]).await;
+    let (world, _) = ledger.enter(world("")).await.unwrap();
+    let cancelled = ledger.obey("one", Standing::Cancelling, Some(1000));
+    cancelled.await.unwrap();
+    assert!(!ledger.ask("one", "why".to_owned()).await.unwrap());
+    let standing = ledger.standing(world, "one").await.unwrap();
+    assert_eq!(standing, Some(Standing::Cancelling));
+}
+
+#[tokio::test]
+async fn what_is_not_known_to_be_deleted_can_be_doubted_and_old_intents_are_let_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = begun(dir.path(), "one", &[]).await;
+    for id in ["deleted", "sent", "intent"] {
+        intend(&ledger, "one", true, id).await;
+    }
+    let outcomes = vec![
+        outcome("deleted", Step::Sent("n-1".to_owned())),
+        outcome("deleted", Step::Deleted),
+        outcome("sent", Step::Sent("n-2".to_owned())),
+    ];
+    ledger.settle("one", outcomes).await.unwrap();
+    ledger.doubt_undeleted("one").await.unwrap();
+    let doubts = ledger.doubts("one").await.unwrap();
+    assert_eq!(doubts, (vec![event_id(QUEUE, "sent")], 1));
+    let left = |since| ledger.leftover("one", since);
+    let all = left(Timestamp::UNIX_EPOCH).await.unwrap();
+    assert_eq!((all.sent.len(), all.intent.len()), (1, 1));
+    let none = left(Timestamp::MAX).await.unwrap();
+    assert_eq!((none.sent.len(), none.intent.len()), (1, 0));
 }

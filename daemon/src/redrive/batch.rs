@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -26,7 +25,7 @@ use crate::origin::admits;
 /// Longer than a batch takes, even when its one attempt to send takes all its 10 s. Not much longer: what was received and
 /// not yet written down when the daemon ended stays hidden for this long, and the next run waits for it. A batch that
 /// takes longer still has its messages hidden again, and a message in hand is not taken twice.
-const VISIBILITY_SECONDS: i32 = 30;
+pub(super) const VISIBILITY_SECONDS: i32 = 30;
 
 /// At half of that time.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -67,9 +66,7 @@ impl Run<'_> {
             return Ok(Dealt::default());
         }
         let received = u64::try_from(letters.len()).unwrap_or(0);
-        if self.takes_back() && self.knows(&letters) {
-            self.over.store(true, Ordering::SeqCst);
-        }
+        let new = !self.takes_back() || self.meet(&letters);
         let letters = self.take_in_hand(letters);
         let messages: Vec<_> = letters.iter().map(message).collect();
         let dealt = tokio::select! {
@@ -77,7 +74,11 @@ impl Run<'_> {
             never = self.keep_hidden(&messages) => match never {},
         };
         match dealt {
-            Ok(dealt) => Ok(Dealt { received, ..dealt }),
+            Ok(dealt) => Ok(Dealt {
+                received,
+                new,
+                ..dealt
+            }),
             Err(trouble) => {
                 let left = self.still_in_hand(messages);
                 self.put_back(left).await;
@@ -174,7 +175,8 @@ impl Run<'_> {
         }
         self.hold(hold).await;
         if let Some(id) = asks {
-            self.postpone(send, "the redrive was paused before").await?;
+            let why = "the redrive was paused before";
+            self.postpone(send, Some(why.to_owned())).await?;
             return Err(Trouble::Asks(format!(
                 "event {} may have been sent already; resume to send it again, or cancel to leave it",
                 event_id(&self.queue.arn, &id)
@@ -185,8 +187,8 @@ impl Run<'_> {
         }
         let excess = send.split_off(self.grant(send.len()));
         if !excess.is_empty() {
-            let why = "it is left for a later step of the redrive";
-            self.postpone(excess, why).await?;
+            // For a later step, so nothing is wrong with it.
+            self.postpone(excess, None).await?;
         }
         if !send.is_empty() {
             let granted = u64::try_from(send.len()).unwrap_or(0);
@@ -198,10 +200,10 @@ impl Run<'_> {
     }
 
     /// Writes down that messages were certainly not sent, and makes them visible again.
-    async fn postpone(&self, letters: Vec<Letter>, why: &str) -> Result<(), Trouble> {
+    async fn postpone(&self, letters: Vec<Letter>, why: Option<String>) -> Result<(), Trouble> {
         let outcomes = letters.iter().map(|letter| Outcome {
             message_id: letter.message_id.clone(),
-            step: Step::Postponed(why.to_owned()),
+            step: Step::Postponed(why.clone()),
         });
         self.write_down(outcomes.collect()).await?;
         self.put_back(letters.iter().map(message).collect()).await;
@@ -218,14 +220,13 @@ impl Run<'_> {
     ) -> Result<(), Trouble> {
         if !self.turn(letters.len()).await {
             dealt.postponed = true;
-            return self
-                .postpone(letters, "the redrive was stopped before")
-                .await;
+            let why = "the redrive was stopped before";
+            return self.postpone(letters, Some(why.to_owned())).await;
         }
         if let Err(why) = self.keep_originals(&letters, edits).await {
             dealt.postponed = true;
             self.complain(why.clone());
-            return self.postpone(letters, &why).await;
+            return self.postpone(letters, Some(why)).await;
         }
         let sent = self.deliver(&letters, edits).await?;
         let outcomes: Vec<_> = letters
@@ -445,7 +446,7 @@ fn step(sent: &Sent) -> Step {
         Ok(new_id) => Step::Sent(new_id.clone()),
         Err(Refusal::Unknown(why)) => Step::Unknown(why.clone()),
         Err(Refusal::NotNow(why) | Refusal::Throttled(why) | Refusal::Target(why)) => {
-            Step::Postponed(why.clone())
+            Step::Postponed(Some(why.clone()))
         }
         Err(Refusal::Message(why)) => Step::Failed(why.clone()),
     }

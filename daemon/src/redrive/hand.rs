@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use tokio::time::Instant;
+
 use super::point::reach;
 use super::run::{Message, Run, lock};
 use crate::database::DatabaseError;
@@ -15,7 +17,8 @@ pub const HELD_MAX: usize = 100_000;
 /// How long they are hidden, so that a crash does not hide them for longer than necessary.
 pub const HELD_SECONDS: i32 = 120;
 
-/// The same where consumers wait for them, in seconds: long enough for a sweep over a queue of some thousand messages.
+/// The same where consumers wait for them, in seconds: long enough for a sweep over a queue of some thousand messages. They
+/// become visible by themselves then, and a consumer may have them.
 const HELD_BRIEFLY_SECONDS: i32 = 5;
 
 impl Run<'_> {
@@ -24,12 +27,16 @@ impl Run<'_> {
         self.task.plan.takes_back.is_some()
     }
 
-    /// Whether all of these were met before and left alone.
-    pub(super) fn knows(&self, letters: &[Letter]) -> bool {
-        let held = lock(&self.held);
-        letters
-            .iter()
-            .all(|letter| held.contains_key(&letter.message_id))
+    /// Remembers which messages were met in a queue that lives; whether one of these is new.
+    pub(super) fn meet(&self, letters: &[Letter]) -> bool {
+        let mut met = lock(&self.met);
+        let before = met.len();
+        met.extend(letters.iter().map(|letter| letter.message_id.clone()));
+        let new = met.len() > before;
+        if new {
+            *lock(&self.new_at) = Instant::now();
+        }
+        new
     }
 
     /// Takes messages in hand; answers with those that no worker has already. A stalled worker's messages become visible
@@ -87,6 +94,9 @@ impl Run<'_> {
                 HELD_SECONDS
             };
             aws.hide(&self.queue.url, &handles, seconds).await;
+            if self.takes_back() {
+                return;
+            }
         }
         let mut held = lock(&self.held);
         held.extend(messages);
@@ -98,6 +108,12 @@ impl Run<'_> {
     /// Makes messages visible again.
     pub(super) async fn put_back(&self, messages: Vec<Message>) {
         let messages = self.let_go(messages);
+        {
+            let mut met = lock(&self.met);
+            for (id, _) in &messages {
+                met.remove(id);
+            }
+        }
         self.release(messages.into_iter().map(|(_, handle)| handle).collect())
             .await;
     }

@@ -1,17 +1,19 @@
 //! One run of an operation: workers that each take one batch at a time, and how it ends.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
 use patterns_core::failed::OriginKind;
 use patterns_core::operation::{Operation, Redrive, Selection};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
+use super::batch::VISIBILITY_SECONDS;
 use super::hand::{HELD_MAX, HELD_SECONDS};
 use super::pace::Pace;
 use super::room::{CALLS, Room, workers};
@@ -30,6 +32,13 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// A run of everything waits longer: what a run that was killed left alone stays hidden for [`HELD_SECONDS`].
 const PATIENCE_EVERYTHING: Duration =
     PATIENCE.saturating_add(Duration::from_secs(1).saturating_mul(HELD_SECONDS.unsigned_abs()));
+
+/// One that takes back ends sooner: each look at what it leaves alone is a receive that the consumers lack. Since that is
+/// hidden for 5 s each time, it is met no third time meanwhile.
+const PATIENCE_BRIEF: Duration = Duration::from_secs(9);
+
+/// Wait after a receive of messages that were all met before.
+const MET_BEFORE: Duration = Duration::from_secs(1);
 
 /// A run without any success for this long, though it tries, fails.
 const FAILING: Duration = Duration::from_mins(10);
@@ -70,7 +79,10 @@ pub struct Run<'a> {
     empty: AtomicU32,
     /// Newest receipt handles of messages that a worker deals with just now, by message id.
     pub(super) in_hand: Mutex<HashMap<String, String>>,
-    new_at: Mutex<Instant>,
+    pub(super) new_at: Mutex<Instant>,
+    /// Ids of all messages that a run which takes back has met, and how many there were to meet.
+    pub(super) met: Mutex<HashSet<String>>,
+    there: AtomicUsize,
     success_at: Mutex<Instant>,
     /// Receipt handles of messages left alone, by message id.
     pub(super) held: Mutex<HashMap<String, String>>,
@@ -120,6 +132,8 @@ impl<'a> Run<'a> {
             empty: AtomicU32::new(0),
             in_hand: Mutex::new(HashMap::new()),
             new_at: Mutex::new(now),
+            met: Mutex::new(HashSet::new()),
+            there: AtomicUsize::new(usize::MAX),
             success_at: Mutex::new(now),
             held: Mutex::new(HashMap::new()),
             room: Room::new(sends(task)),
@@ -144,6 +158,9 @@ impl<'a> Run<'a> {
         self.release_held().await;
         self.forget_gone().await;
         if let Err(error) = self.write_deleted().await {
+            return Ended::Ledger(error);
+        }
+        if let Err(error) = self.doubt_undeleted().await {
             return Ended::Ledger(error);
         }
         let ended = lock(&self.ended).take();
@@ -194,22 +211,51 @@ impl<'a> Run<'a> {
     /// visible and will be met again.
     async fn take_up(&self) -> Result<(), DatabaseError> {
         let ledger = &self.engine.ledger;
+        self.doubt_undeleted().await?;
         self.delete_leftover().await?;
         // Sent again in time, an event of a FIFO queue is stored once.
         if !self.queue.fifo {
             ledger.doubt_intents(self.id()).await?;
         }
-        let left = ledger.leftover(self.id()).await?;
+        let since = if self.takes_back() {
+            // What is older has become visible by itself, and a consumer may have it.
+            let hidden = SignedDuration::from_secs(VISIBILITY_SECONDS.into());
+            self.measure().await;
+            Timestamp::now() - hidden
+        } else {
+            Timestamp::UNIX_EPOCH
+        };
+        let left = ledger.leftover(self.id(), since).await?;
         let handles: Vec<_> = left.intent.into_iter().map(|(_, handle)| handle).collect();
         self.release(handles).await;
         *lock(&self.progress) = ledger.redrive(self.id()).await?;
         Ok(())
     }
 
+    /// Where copies that were sent have consumers, one that is not known to be deleted may be processed twice.
+    async fn doubt_undeleted(&self) -> Result<(), DatabaseError> {
+        if self.takes_back() {
+            self.engine.ledger.doubt_undeleted(self.id()).await?;
+        }
+        Ok(())
+    }
+
+    /// Finds out how many messages there are to meet. SQS's counts may be wrong, so there are at least those looked for.
+    async fn measure(&self) {
+        if let Ok(Some(depth)) = self.engine.aws.depth(&self.queue.url).await {
+            let there = depth.total().max(self.task.plan.planned);
+            self.there.store(
+                usize::try_from(there).unwrap_or(usize::MAX),
+                Ordering::SeqCst,
+            );
+        }
+    }
+
     /// Deletes copies of events that were sent, where that is not known to be done. One that fails is deleted when it is
     /// met again, by this operation or a later one.
     async fn delete_leftover(&self) -> Result<(), DatabaseError> {
-        let left = self.engine.ledger.leftover(self.id()).await?;
+        let ledger = &self.engine.ledger;
+        let left = ledger.leftover(self.id(), Timestamp::UNIX_EPOCH).await?;
         self.delete(left.sent).await;
         self.write_deleted().await
     }
@@ -232,6 +278,14 @@ impl<'a> Run<'a> {
                     }
                     if dealt.done > 0 {
                         *lock(&self.new_at) = Instant::now();
+                    }
+                    if self.takes_back() {
+                        self.perhaps_met_all();
+                        if dealt.received > 0 && !dealt.new {
+                            // The next receive would bring the same messages once more.
+                            let wait = tokio::time::sleep(MET_BEFORE);
+                            self.stop.run_until_cancelled(wait).await;
+                        }
                     }
                     // Where some events of a batch went, the others need no wait but the pace.
                     let failed = dealt.postponed && dealt.done == 0;
@@ -329,7 +383,6 @@ impl<'a> Run<'a> {
         }
         // What its consumers have in their hands is theirs.
         if self.takes_back() {
-            self.over.store(true, Ordering::SeqCst);
             return;
         }
         let held = lock(&self.held).len();
@@ -348,8 +401,20 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Ends a run that takes back when it has met as many messages as there were, or nothing new for some time.
+    fn perhaps_met_all(&self) {
+        let most = HELD_MAX.min(self.there.load(Ordering::SeqCst));
+        // A batch under way may put messages back.
+        let all = lock(&self.met).len() >= most && lock(&self.in_hand).is_empty();
+        if all || lock(&self.new_at).elapsed() > self.patience() {
+            self.over.store(true, Ordering::SeqCst);
+        }
+    }
+
     fn patience(&self) -> Duration {
-        if self.everything() {
+        if self.takes_back() {
+            PATIENCE_BRIEF
+        } else if self.everything() {
             PATIENCE_EVERYTHING
         } else {
             PATIENCE
@@ -415,6 +480,9 @@ impl<'a> Run<'a> {
             redrive.in_doubt = first;
             redrive.in_doubt_count = count;
         }
+        if self.stop.is_cancelled() {
+            return;
+        }
         self.engine
             .state
             .report(Reading::Operation(Operation::Redrive(redrive)))
@@ -427,6 +495,8 @@ impl<'a> Run<'a> {
 pub struct Dealt {
     /// Messages received.
     pub received: u64,
+    /// Whether one of them was not met before, where that matters.
+    pub new: bool,
     /// Events of the plan that were dealt with: sent, failed or skipped.
     pub done: u64,
     /// Whether something is to be tried again later.

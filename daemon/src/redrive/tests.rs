@@ -15,7 +15,7 @@ use super::*;
 use crate::aws::canned::{Answer, aws, function, queue, throttled};
 use crate::aws::metrics::{Figures, FunctionFigures};
 use crate::command::Commands;
-use crate::ledger::Wish;
+use crate::ledger::{Met, Wish};
 
 /// Of the operation that has not ended.
 pub const OPERATION: &str = "op-1";
@@ -165,6 +165,35 @@ async fn what_has_not_ended_comes_before_what_is_new() {
     let start = commands.engine.start(&commands.plans, "plan-2", None);
     let problem = start.await.unwrap_err();
     assert_eq!(problem.kind, ProblemKind::Conflict);
+    assert!(problem.why.contains(OPERATION), "{problem}");
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_is_not_taken_back_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let aws = aws(account).await;
+    drop(unfinished(dir.path(), &aws).await);
+    let commands = daemon(dir.path(), aws, true, &CancellationToken::new()).await;
+    let mut topologies = commands.state.topologies();
+    let found = topologies.wait_for(|topology| topology.dead_letter_queue("dlq").is_some());
+    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+    let back = Plan {
+        dead_letter_queue: "orders".to_owned(),
+        target: Origin {
+            kind: OriginKind::Queue,
+            name: "dlq".to_owned(),
+        },
+        takes_back: Some("op-0".to_owned()),
+        ..plan("plan-2")
+    };
+    commands.plans.keep(Frozen {
+        plan: back,
+        message_ids: Vec::new(),
+    });
+    let start = commands.engine.start(&commands.plans, "plan-2", None);
+    let problem = start.await.unwrap_err();
+    assert_eq!(problem.kind, ProblemKind::Conflict);
+    assert!(problem.what.contains("from orders to"), "{problem}");
     assert!(problem.why.contains(OPERATION), "{problem}");
 }
 
@@ -420,7 +449,7 @@ async fn a_paused_redrive_whose_queue_is_gone_can_only_be_cancelled() {
     .await;
     let ledger = unfinished(dir.path(), &aws).await;
     ledger
-        .stand(OPERATION, Standing::Paused, None)
+        .obey(OPERATION, Standing::Paused, None)
         .await
         .unwrap();
     drop(ledger);
@@ -865,6 +894,51 @@ async fn a_returned_event_stops_a_ramp_and_a_resumed_one_repeats_the_step() {
     for end in [1, 2, 7, 32] {
         assert!(ends.contains(&end), "{ends:?}");
     }
+}
+
+#[tokio::test]
+async fn what_came_back_while_a_ramp_was_paused_stops_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = Shelf::holding((0..100).map(|number| format!("m-{number}")));
+    let aws = shelf_aws(&shelf).await;
+    drop(unfinished_of(dir.path(), &aws, ramped(3600)).await);
+    let commands = daemon(dir.path(), aws.clone(), false, &CancellationToken::new()).await;
+    assert_eq!(waits(&commands).await.0, 1);
+    let steer = |wish| commands.engine.steer(OPERATION, wish, None);
+    steer(Wish::Pause).await.unwrap();
+    idle(&commands).await;
+    let ledger = &commands.engine.ledger;
+    let sent = ledger.outcomes(OPERATION, None).await.unwrap();
+    let back = Met {
+        message_id: sent[0].new_id.clone().unwrap(),
+        request_id: None,
+        signature: "Boom".to_owned(),
+    };
+    let (world, _) = ledger.enter(world(&aws)).await.unwrap();
+    ledger.returned(world, DLQ, vec![back]).await.unwrap();
+    steer(Wish::Resume).await.unwrap();
+    let stopped = async {
+        loop {
+            let redrive = commands.engine.operation(OPERATION).await.unwrap();
+            if let Some(why) = redrive
+                .error
+                .filter(|_| redrive.state == OperationState::Paused)
+            {
+                return why;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let why = tokio::time::timeout(LONG, stopped).await.unwrap();
+    assert!(why.contains("1 of 1 events came back"), "{why}");
+    // The verdict knows it now, so it may go on.
+    idle(&commands).await;
+    steer(Wish::Resume).await.unwrap();
+    shown(&commands, OPERATION, OperationState::Running).await;
+    assert_eq!(waits(&commands).await.0, 1);
+    steer(Wish::Cancel).await.unwrap();
+    shown(&commands, OPERATION, OperationState::Cancelled).await;
+    assert_eq!(shelf.lock().unwrap().sent, [1]);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use super::Engine;
 use crate::ledger::{self, Task, Unjudged};
 use crate::mirror::untouchable;
 use crate::state::{Reading, Source};
+use crate::topology::{QueueFacts, Topology};
 
 /// How often it is asked whether there is something to judge: one query of a small index.
 const EVERY: Duration = Duration::from_secs(1);
@@ -30,11 +31,31 @@ pub struct Looked {
     pub redrive: Redrive,
 }
 
-/// An ended operation whose events are not all judged.
+/// So many looks past the window that could not see everything are enough: more would show no more.
+const LOOKS: u32 = 3;
+
+/// What a look at a dead-letter queue came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Sight {
+    /// All that was in it from then on was met.
+    Whole(Timestamp),
+    /// Not all of it can be met, for this reason.
+    Partial(String),
+    /// It could not be looked at, for a reason that may pass.
+    Failed(String),
+    /// It cannot be looked at, for this reason.
+    Never(String),
+}
+
+/// A paused or ended operation whose events are not all judged.
 struct Waiting {
     unjudged: Unjudged,
     not_before: Instant,
     wait: Duration,
+    /// Looks past the window that did not see everything.
+    looks: u32,
+    /// Whether nothing more is to be learned until it goes on or ends.
+    over: bool,
 }
 
 impl Engine {
@@ -44,7 +65,7 @@ impl Engine {
         let plan = &task.plan;
         let queues = plan.verification.returns_to.iter().cloned().collect();
         let seen = self.look_at(&queues, Some(&plan.dead_letter_queue)).await;
-        let since = seen_since(&plan.verification.returns_to, &seen);
+        let since = seen_since(&plan.verification.returns_to, &seen).ok();
         if let Some(since) = since {
             let judged = self.ledger.judge(&task.operation_id, since).await;
             judged.map_err(ledger::disk)?;
@@ -55,9 +76,9 @@ impl Engine {
         })
     }
 
-    /// Judges operations that have ended, each when its last event has had its time.
-    pub async fn judge_ended(&self) {
-        let mut waiting: HashMap<String, Waiting> = HashMap::new();
+    /// Judges operations that are paused or have ended, each when its last event has had its time.
+    pub async fn judge_idle(&self) {
+        let mut waiting: HashMap<(String, bool), Waiting> = HashMap::new();
         // A look under way is not dropped when the daemon stops: it makes visible what it hides.
         while self
             .stop
@@ -77,11 +98,13 @@ impl Engine {
                 if waiting.contains_key(&id) {
                     continue;
                 }
-                if let Ok(unjudged) = self.ledger.to_judge(&id).await {
+                if let Ok(unjudged) = self.ledger.to_judge(&id.0).await {
                     let new = Waiting {
                         unjudged,
                         not_before: Instant::now(),
                         wait: RETRY,
+                        looks: 0,
+                        over: false,
                     };
                     waiting.insert(id, new);
                 }
@@ -91,12 +114,14 @@ impl Engine {
     }
 
     /// Looks once at each queue where events of those that are due turn up.
-    async fn judge_due(&self, waiting: &mut HashMap<String, Waiting>) {
+    async fn judge_due(&self, waiting: &mut HashMap<(String, bool), Waiting>) {
         let (now, today) = (Instant::now(), Timestamp::now());
         let mut due: Vec<_> = waiting
             .iter_mut()
             .filter(|(_, waiting)| {
-                waiting.not_before <= now && waiting.unjudged.due.is_none_or(|due| due <= today)
+                !waiting.over
+                    && waiting.not_before <= now
+                    && waiting.unjudged.due.is_none_or(|due| due <= today)
             })
             .collect();
         let queues = due
@@ -105,37 +130,48 @@ impl Engine {
             .flat_map(|(_, waiting)| waiting.unjudged.returns_to.iter().cloned())
             .collect();
         let seen = self.look_at(&queues, None).await;
-        for (id, waiting) in &mut due {
-            let since = match waiting.unjudged.due {
+        for ((id, ended), waiting) in &mut due {
+            let sight = match waiting.unjudged.due {
                 Some(_) => seen_since(&waiting.unjudged.returns_to, &seen),
                 // Nothing was sent, so nothing can come back.
-                None => Some(today),
+                None => Ok(today),
             };
-            if let Some(since) = since
-                && self.ledger.judge(id, since).await.is_ok()
-            {
+            let written = match sight {
+                Ok(since) => self.ledger.judge(id, since).await,
+                Err(sight) => match waiting.hopeless(sight) {
+                    // One that is paused may go on, and then there is more to see.
+                    Some(why) if *ended => self.ledger.give_up(id, why).await,
+                    Some(_) => Ok(()),
+                    None => {
+                        waiting.put_off();
+                        continue;
+                    }
+                },
+            };
+            if written.is_ok() {
+                waiting.over = true;
                 self.publish(id).await;
             } else {
-                waiting.not_before = Instant::now() + waiting.wait;
-                waiting.wait = (waiting.wait * 2).min(RETRY_LONGEST);
+                waiting.put_off();
             }
         }
     }
 
-    /// Looks at those queues, the one in hand and those that nobody has; tells since when each was seen whole.
+    /// Looks at those queues, the one in hand and those that nobody has; tells what that came to.
     async fn look_at(
         &self,
         queues: &BTreeSet<String>,
         in_hand: Option<&str>,
-    ) -> BTreeMap<String, Timestamp> {
+    ) -> BTreeMap<String, Sight> {
         let topology = self.state.topology();
         let mut seen = BTreeMap::new();
         for name in queues {
-            let Some(queue) = topology
-                .dead_letter_queue(name)
-                .filter(|queue| untouchable(queue).is_none())
-            else {
-                continue;
+            let queue = match to_look_at(&topology, name) {
+                Ok(queue) => queue,
+                Err(sight) => {
+                    seen.insert(name.clone(), sight);
+                    continue;
+                }
             };
             let claim = self.claims.of(name);
             let guard = claim.try_take();
@@ -145,17 +181,20 @@ impl Engine {
             let since = Timestamp::now();
             let looked = self.mirror.look(queue, &claim).await;
             drop(guard);
-            let problem = match looked {
+            let (sight, problem) = match looked {
                 Ok(scanned) => {
-                    if scanned.complete {
-                        seen.insert(name.clone(), since);
-                    }
                     let (queue, count) = (name.clone(), scanned.mirrored);
                     self.state.report(Reading::Mirrored { queue, count }).await;
-                    None
+                    let sight = if scanned.complete {
+                        Sight::Whole(since)
+                    } else {
+                        Sight::Partial(partial(name))
+                    };
+                    (sight, None)
                 }
-                Err(problem) => Some(problem),
+                Err(problem) => (Sight::Failed(problem.to_string()), Some(problem)),
             };
+            seen.insert(name.clone(), sight);
             let source = Source::Mirror(name.clone());
             self.state.report(Reading::Problem(source, problem)).await;
         }
@@ -163,28 +202,134 @@ impl Engine {
     }
 }
 
-/// Since when all of those queues were seen whole; none when one was not.
-fn seen_since(queues: &[String], seen: &BTreeMap<String, Timestamp>) -> Option<Timestamp> {
-    let since: Option<Vec<_>> = queues.iter().map(|queue| seen.get(queue)).collect();
-    since?.into_iter().min().copied()
+impl Waiting {
+    /// Why no further look would show more, if so. A look that nobody could take counts only once it was long tried.
+    fn hopeless(&mut self, sight: Option<Sight>) -> Option<String> {
+        let why = match sight? {
+            Sight::Never(why) => return Some(why),
+            Sight::Failed(_) if self.wait < RETRY_LONGEST => return None,
+            Sight::Failed(why) | Sight::Partial(why) => why,
+            Sight::Whole(_) => return None,
+        };
+        self.looks += 1;
+        (self.looks >= LOOKS).then_some(why)
+    }
+
+    fn put_off(&mut self) {
+        self.not_before = Instant::now() + self.wait;
+        self.wait = (self.wait * 2).min(RETRY_LONGEST);
+    }
+}
+
+/// The dead-letter queue of that name, if it may be looked at.
+fn to_look_at<'a>(topology: &'a Topology, name: &str) -> Result<&'a QueueFacts, Sight> {
+    let Some(queue) = topology.queues.get(name) else {
+        return Err(if topology.may_exist(name) {
+            Sight::Failed(format!(
+                "the dead-letter queue {name} cannot be read; see `patterns-tui doctor`"
+            ))
+        } else {
+            Sight::Never(format!(
+                "the dead-letter queue {name} does not exist any more"
+            ))
+        });
+    };
+    if topology.dead_letter_queue(name).is_none() {
+        return Err(Sight::Failed(format!(
+            "{name} is no dead-letter queue any more, and what has consumers is not looked into"
+        )));
+    }
+    match untouchable(queue) {
+        None => Ok(queue),
+        Some(why) => Err(Sight::Never(format!("{name} is not looked into: {why}"))),
+    }
+}
+
+fn partial(name: &str) -> String {
+    format!(
+        "the dead-letter queue {name} holds more than can be looked through, or others have some of it; `patterns-tui failed list {name}` shows what came back so far"
+    )
+}
+
+/// Since when all of those queues were seen whole; or what keeps that from being known, unless it is only that somebody
+/// else has one of them.
+fn seen_since(
+    queues: &[String],
+    seen: &BTreeMap<String, Sight>,
+) -> Result<Timestamp, Option<Sight>> {
+    let mut since: Option<Timestamp> = None;
+    let mut missing = false;
+    for queue in queues {
+        match seen.get(queue) {
+            Some(Sight::Whole(at)) => since = Some(since.map_or(*at, |since| since.min(*at))),
+            Some(sight) => return Err(Some(sight.clone())),
+            None => missing = true,
+        }
+    }
+    match since {
+        Some(since) if !missing => Ok(since),
+        None if !missing => Err(Some(Sight::Never(
+            "no dead-letter queue is known that its events could come back to".to_owned(),
+        ))),
+        _ => Err(None),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn waiting(wait: Duration) -> Waiting {
+        Waiting {
+            unjudged: Unjudged {
+                returns_to: Vec::new(),
+                due: None,
+            },
+            not_before: Instant::now(),
+            wait,
+            looks: 0,
+            over: false,
+        }
+    }
+
     #[test]
     fn nothing_is_judged_before_every_queue_was_seen_whole() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let seen = BTreeMap::from([("a".to_owned(), at(5)), ("b".to_owned(), at(3))]);
-        let names = |names: &[&str]| {
-            names
-                .iter()
-                .map(|&name| name.to_owned())
-                .collect::<Vec<_>>()
+        let seen = BTreeMap::from([
+            ("a".to_owned(), Sight::Whole(at(5))),
+            ("b".to_owned(), Sight::Whole(at(3))),
+            ("c".to_owned(), Sight::Partial("too many".to_owned())),
+        ]);
+        let since = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+            seen_since(&names, &seen)
         };
-        assert_eq!(seen_since(&names(&["a", "b"]), &seen), Some(at(3)));
-        assert_eq!(seen_since(&names(&["a", "c"]), &seen), None);
-        assert_eq!(seen_since(&[], &seen), None);
+        assert_eq!(since(&["a", "b"]), Ok(at(3)));
+        assert_eq!(since(&["a", "c"]), Err(seen.get("c").cloned()));
+        assert_eq!(since(&["a", "other"]), Err(None));
+        assert!(matches!(since(&[]), Err(Some(Sight::Never(_)))));
+    }
+
+    #[test]
+    fn three_looks_that_did_not_see_everything_are_enough() {
+        let partial = || Some(Sight::Partial("too many".to_owned()));
+        let mut large = waiting(RETRY);
+        // While somebody else has the queue nobody looks.
+        for sight in [partial(), None, partial(), None] {
+            assert_eq!(large.hopeless(sight), None);
+        }
+        assert_eq!(large.hopeless(partial()).as_deref(), Some("too many"));
+        let gone = Some(Sight::Never("gone".to_owned()));
+        assert_eq!(waiting(RETRY).hopeless(gone).as_deref(), Some("gone"));
+        let failed = || Some(Sight::Failed("denied".to_owned()));
+        let mut denied = waiting(RETRY);
+        for _ in 0..6 {
+            assert_eq!(denied.hopeless(failed()), None);
+            denied.put_off();
+        }
+        for _ in 1..LOOKS {
+            assert_eq!(denied.hopeless(failed()), None);
+        }
+        assert_eq!(denied.hopeless(failed()).as_deref(), Some("denied"));
     }
 }

@@ -26,7 +26,7 @@ async fn ended(dir: &Path) -> Ledger {
             world,
             task("one", 2),
             QUEUE,
-            vec!["m-1".to_owned(), "m-2".to_owned()],
+            vec!["m-2".to_owned(), "m-1".to_owned()],
             why,
         )
         .await
@@ -125,13 +125,15 @@ async fn an_operation_and_its_entry_are_there_together_or_not_at_all() {
 async fn outcomes_come_in_pages() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = ended(dir.path()).await;
-    let outcomes = ledger.outcomes("one", String::new()).await.unwrap();
+    let outcomes = ledger.outcomes("one", None).await.unwrap();
     let told: Vec<_> = outcomes
         .iter()
         .map(|outcome| (outcome.message_id.as_str(), outcome.state.as_str()))
         .collect();
-    assert_eq!(told, [("m-1", "skipped"), ("m-2", "skipped")]);
+    assert_eq!(told, [("m-2", "skipped"), ("m-1", "skipped")]);
     assert!(outcomes[0].reason.is_some());
-    let next = ledger.outcomes("one", "m-1".to_owned()).await.unwrap();
-    assert_eq!(next, outcomes[1..]);
+    let after = |id: &str| ledger.outcomes("one", Some(id.to_owned()));
+    assert_eq!(after("m-2").await.unwrap(), outcomes[1..]);
+    assert_eq!(after("m-1").await.unwrap(), []);
+    assert_eq!(after("unknown").await.unwrap(), []);
 }

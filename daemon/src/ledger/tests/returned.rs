@@ -60,6 +60,10 @@ fn one(id: &str) -> BTreeSet<String> {
     BTreeSet::from([id.to_owned()])
 }
 
+fn ended(id: &str) -> BTreeSet<(String, bool)> {
+    BTreeSet::from([(id.to_owned(), true)])
+}
+
 #[tokio::test]
 async fn what_came_back_is_recognised_once_whenever_it_is_met() {
     let dir = tempfile::tempdir().unwrap();
@@ -167,14 +171,14 @@ async fn what_was_not_looked_for_after_its_window_has_not_settled() {
     let (ledger, world) = sent(dir.path(), verified("one", 60), &["a", "b", "c"]).await;
     let after = Timestamp::now();
     let window = Duration::from_mins(1);
-    assert_eq!(ledger.unjudged(world).await.unwrap(), ["one"]);
+    assert_eq!(ledger.unjudged(world).await.unwrap(), ended("one"));
     let due = ledger.to_judge("one").await.unwrap().due.unwrap();
     let earliest = before.as_millisecond() + 60_000;
     assert!((earliest..=earliest + 120_000).contains(&due.as_millisecond()));
 
     ledger.judge("one", before + window / 2).await.unwrap();
     assert_eq!(counts(&ledger, "one").await, (0, 0, 0));
-    assert_eq!(ledger.unjudged(world).await.unwrap(), ["one"]);
+    assert_eq!(ledger.unjudged(world).await.unwrap(), ended("one"));
 
     let back = vec![met("new-a", "Boom")];
     ledger.returned(world, QUEUE, back).await.unwrap();
@@ -253,4 +257,35 @@ async fn send_another(ledger: &Ledger, world: i64) {
         .unwrap();
     send(ledger, "two", &["b"]).await;
     assert_eq!(counts(ledger, "two").await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_verification_that_came_to_nothing_says_why_and_keeps_what_came_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ledger, world) = sent(dir.path(), verified("one", 60), &["a", "b"]).await;
+    let back = vec![met("new-a", "Boom")];
+    ledger.returned(world, QUEUE, back).await.unwrap();
+    let why = "it holds too much".to_owned();
+    ledger.give_up("one", why.clone()).await.unwrap();
+    let redrive = ledger.redrive("one").await.unwrap().unwrap();
+    assert_eq!((redrive.returned, redrive.unverified), (1, Some(why)));
+    assert!(ledger.unjudged(world).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_paused_operation_sent_is_judged_and_stays_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let (world, _) = ledger.enter(world("")).await.unwrap();
+    let begun = ledger.begin(world, verified("one", 0), QUEUE, Vec::new(), None);
+    begun.await.unwrap();
+    send(&ledger, "one", &["a"]).await;
+    assert!(ledger.unjudged(world).await.unwrap().is_empty());
+    assert!(ledger.ask("one", "why".to_owned()).await.unwrap());
+    let paused = BTreeSet::from([("one".to_owned(), false)]);
+    assert_eq!(ledger.unjudged(world).await.unwrap(), paused);
+    let due = ledger.to_judge("one").await.unwrap().due.unwrap();
+    ledger.judge("one", due).await.unwrap();
+    assert_eq!(counts(&ledger, "one").await, (1, 0, 0));
+    assert_eq!(ledger.unjudged(world).await.unwrap(), paused);
 }

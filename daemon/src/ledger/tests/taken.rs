@@ -51,14 +51,17 @@ async fn what_is_taken_back_is_told_of_the_operation_that_sent_it() {
     assert_eq!((one.sent, one.taken_back, one.returned), (2, 1, 0));
     let two = ledger.redrive("two").await.unwrap().unwrap();
     assert_eq!((two.sent, two.skipped), (1, 1));
-    let outcomes = ledger.outcomes("one", String::new()).await.unwrap();
+    let outcomes = ledger.outcomes("one", None).await.unwrap();
     let states: Vec<_> = outcomes
         .iter()
         .map(|outcome| outcome.state.as_str())
         .collect();
     assert_eq!(states, ["taken_back", "sent", "skipped"]);
     assert_eq!(outcomes[0].returned_as, Some(event_id(QUEUE, "again-a")));
-    let missed = ledger.outcomes("two", "new-a".to_owned()).await.unwrap();
+    let missed = ledger
+        .outcomes("two", Some("new-a".to_owned()))
+        .await
+        .unwrap();
     assert!(
         missed[0]
             .reason
