@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use patterns_core::failed::OriginKind;
-use patterns_core::operation::{Redrive, Step};
+use patterns_core::operation::Step;
 use tokio::time::Instant;
 
 use super::ramp::{self, Backlog, Place, Rise, Seen, Verdict};
@@ -16,15 +16,29 @@ use crate::topology::QueueFacts;
 /// Between two readings of the queues while a step waits.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is tried to read what the dead-letter queues hold before a step.
+const BASELINE_TRIES: u32 = 10;
+
+/// Between two looks: at least this long in one step, and always so many times as long as the earlier one took.
+const LOOK_APART: Duration = Duration::from_secs(10);
+const LOOK_SHARE: u32 = 4;
+
+/// Events that came back: all, and those with the error that they had before.
+type Returned = (u64, u64);
+
 /// What was so before a step.
 struct Before {
     deleted: u64,
-    returned: u64,
-    returned_alike: u64,
+    /// What verdicts on earlier steps have taken into account; also in an earlier run.
+    returned: Returned,
+    /// When the first look may begin.
+    look_from: Instant,
     target: Option<u64>,
     age_seconds: Option<u64>,
     /// Messages in the dead-letter queues that the events would come back to.
     dead_letters: Option<u64>,
+    /// Errors before, by function.
+    errors: BTreeMap<String, u64>,
     /// The fewest errors and throttles since, by function: what leaves the window of the figures must not hide what is new.
     fewest: BTreeMap<String, (u64, u64)>,
 }
@@ -34,8 +48,18 @@ impl Run<'_> {
     pub(super) async fn climb(&self) {
         let steps = &self.task.plan.steps;
         let mut place = Place::after(steps, self.task.plan.planned - self.left());
+        let mut returned = match self.engine.ledger.considered(self.id()).await {
+            Ok(considered) => considered.unwrap_or_else(|| self.returned()),
+            Err(error) => return self.end(Ended::Ledger(error)),
+        };
+        let mut look_from = Instant::now();
         while self.left() > 0 && !self.is_over() {
-            let mut before = self.before().await;
+            let mut before = self.before(place, returned, look_from).await;
+            // What came back while nobody worked on it may be enough.
+            let (so_far, _) = self.returned_since(returned);
+            if place.before > 0 && ramp::too_many(place.number(), so_far, place.before) {
+                place.size = 0;
+            }
             let mut sent_at = Instant::now();
             let mut sent = place.before;
             if place.size > 0 {
@@ -56,70 +80,75 @@ impl Run<'_> {
             if self.left() == 0 || self.is_over() {
                 return;
             }
-            let seen = Seen {
+            let (so_far, alike) = self.returned_since(returned);
+            let mut seen = Seen {
                 step: place.number(),
                 sent,
                 sent_at,
                 window: self.window(),
-                returned: 0,
-                returned_alike: 0,
+                returned: so_far,
+                returned_alike: alike,
                 looked: None,
-                grown: 0,
+                look_from,
+                grown: None,
                 target: None,
                 consumers: Vec::new(),
             };
-            let Some(slower) = self.verdict(place, seen, &mut before).await else {
+            let Some(verdict) = self.verdict(place, &mut seen, &mut before).await else {
                 return;
             };
-            place = place.next(steps, slower);
+            returned = (returned.0 + seen.returned, returned.1 + seen.returned_alike);
+            look_from = before.look_from;
+            let ledger = &self.engine.ledger;
+            if let Err(error) = ledger.consider(self.id(), returned.0, returned.1).await {
+                return self.end(Ended::Ledger(error));
+            }
+            match verdict {
+                Verdict::Stop(why) => return self.end(Ended::Asks(why)),
+                verdict => place = place.next(steps, verdict == Verdict::Slower),
+            }
         }
     }
 
-    /// Waits for the verdict on a step: whether the next one is slower. Nothing when there is no next one for now.
-    async fn verdict(&self, place: Place, mut seen: Seen, before: &mut Before) -> Option<bool> {
+    /// Waits for the verdict on a step; none when the run ends before.
+    async fn verdict(&self, place: Place, seen: &mut Seen, before: &mut Before) -> Option<Verdict> {
         // A look is not free, so something has to have changed.
         let mut grown = 0;
         while !self.is_over() {
-            self.read(&mut seen, before).await;
-            let came = seen.grown > grown && seen.grown > seen.returned;
-            let verdict = match ramp::decide(&seen, Instant::now()) {
-                Verdict::Wait(_) if came => Verdict::Look,
-                verdict => verdict,
-            };
-            match verdict {
-                Verdict::Advance => return Some(false),
-                Verdict::Slower => return Some(true),
-                Verdict::Stop(why) => {
-                    self.end(Ended::Asks(why));
-                    return None;
-                }
-                Verdict::Look => {
-                    grown = seen.grown;
-                    self.look(&mut seen, before).await;
+            self.read(seen, before).await;
+            let now = Instant::now();
+            let grew = seen.grown.unwrap_or(0);
+            let came = grew > grown && grew > seen.returned && now >= seen.look_from;
+            match ramp::decide(seen, now) {
+                Verdict::Look => {}
+                Verdict::Wait(_) if came => {}
+                Verdict::Wait(until) => {
+                    self.show_step(place, Some(until));
+                    self.report().await;
+                    let wait = tokio::time::sleep(READ_EVERY);
+                    self.stop.run_until_cancelled(wait).await?;
                     continue;
                 }
-                Verdict::Wait(until) => self.show_step(place, Some(until)),
+                verdict => return Some(verdict),
             }
-            self.report().await;
-            let wait = tokio::time::sleep(READ_EVERY);
-            self.stop.run_until_cancelled(wait).await?;
+            grown = grew;
+            self.look(seen, before).await;
         }
         None
     }
 
     /// Looks whether events came back.
-    async fn look(&self, seen: &mut Seen, before: &Before) {
+    async fn look(&self, seen: &mut Seen, before: &mut Before) {
         let began = Instant::now();
         let complete = match self.engine.look(self.task).await {
             Ok(Looked { complete, redrive }) => {
                 let (returned, alike) = (redrive.returned, redrive.returned_alike);
-                seen.returned = returned.saturating_sub(before.returned);
-                seen.returned_alike = alike.saturating_sub(before.returned_alike);
                 self.count(|shown| {
                     shown.settled = redrive.settled;
                     shown.returned = returned;
                     shown.returned_alike = alike;
                 });
+                (seen.returned, seen.returned_alike) = self.returned_since(before.returned);
                 complete
             }
             Err(problem) => {
@@ -128,6 +157,23 @@ impl Run<'_> {
             }
         };
         seen.looked = Some((began, complete));
+        before.look_from = Instant::now() + began.elapsed() * LOOK_SHARE;
+        seen.look_from = before.look_from.max(Instant::now() + LOOK_APART);
+    }
+
+    /// What is known to have come back.
+    fn returned(&self) -> Returned {
+        lock(&self.progress)
+            .as_ref()
+            .map_or((0, 0), |redrive| (redrive.returned, redrive.returned_alike))
+    }
+
+    fn returned_since(&self, (earlier, alike_earlier): Returned) -> Returned {
+        let (returned, alike) = self.returned();
+        (
+            returned.saturating_sub(earlier),
+            alike.saturating_sub(alike_earlier),
+        )
     }
 
     fn show_step(&self, place: Place, waits: Option<String>) {
@@ -156,21 +202,45 @@ impl Run<'_> {
         Ok(ago.and_then(|ago| Instant::now().checked_sub(ago)))
     }
 
-    async fn before(&self) -> Before {
+    async fn before(&self, place: Place, returned: Returned, look_from: Instant) -> Before {
         let target = self.target();
-        let so_far = |of: fn(&Redrive) -> u64| lock(&self.progress).as_ref().map_or(0, of);
+        let figures = self.figures();
+        let deleted = lock(&self.progress)
+            .as_ref()
+            .map_or(0, |redrive| redrive.deleted);
         Before {
-            deleted: so_far(|redrive| redrive.deleted),
-            returned: so_far(|redrive| redrive.returned),
-            returned_alike: so_far(|redrive| redrive.returned_alike),
+            deleted,
+            returned,
+            look_from,
             target: match &target {
                 Some(queue) => self.depth(queue).await,
                 None => None,
             },
             age_seconds: target.and_then(|queue| self.age_seconds(&queue.name)),
-            dead_letters: self.dead_letters().await,
-            fewest: self.figures(),
+            dead_letters: self.baseline(place).await,
+            errors: figures
+                .iter()
+                .map(|(function, (errors, _))| (function.clone(), *errors))
+                .collect(),
+            fewest: figures,
         }
+    }
+
+    /// Messages in the dead-letter queues before a step. Without it only a look that meets everything proves the step, so
+    /// it is worth some tries.
+    async fn baseline(&self, place: Place) -> Option<u64> {
+        for _ in 1..BASELINE_TRIES {
+            let read = self.dead_letters().await;
+            if read.is_some() || self.window().is_none() {
+                return read;
+            }
+            let until = "it can be read how many messages the dead-letter queues hold";
+            self.show_step(place, Some(until.to_owned()));
+            self.report().await;
+            let wait = tokio::time::sleep(READ_EVERY);
+            self.stop.run_until_cancelled(wait).await?;
+        }
+        self.dead_letters().await
     }
 
     /// Reads the queues, and what the snapshot has of the functions.
@@ -198,7 +268,7 @@ impl Run<'_> {
             } else {
                 0
             };
-            seen.grown = (now + taken).saturating_sub(earlier);
+            seen.grown = Some((now + taken).saturating_sub(earlier));
         }
         seen.consumers = self
             .figures()
@@ -209,9 +279,11 @@ impl Run<'_> {
                     .entry(function.clone())
                     .or_insert((errors, throttles));
                 *fewest = (fewest.0.min(errors), fewest.1.min(throttles));
+                let errors_before = *before.errors.entry(function.clone()).or_insert(errors);
                 Rise {
                     function,
                     errors: errors - fewest.0,
+                    errors_before,
                     throttles: throttles - fewest.1,
                 }
             })

@@ -140,7 +140,9 @@ impl Place {
         } else {
             (self.index + 1).min(steps.len().saturating_sub(1))
         };
-        let planned = steps.get(index).copied().unwrap_or(u64::MAX);
+        // Not the remainder that the last one may be: steps that became smaller leave more to send.
+        let planned = steps.iter().take(index + 1).max().copied();
+        let planned = planned.unwrap_or(u64::MAX);
         let damped = self.damped || slower;
         let size = match (slower, damped) {
             (true, _) => planned.min(whole / 2),
@@ -173,8 +175,11 @@ pub struct Seen {
     pub returned_alike: u64,
     /// When the last look began, and whether it met everything.
     pub looked: Option<(Instant, bool)>,
-    /// By how much the dead-letter queues have grown since the step began, apart from what was taken out.
-    pub grown: u64,
+    /// When the next look may begin: a look is not free.
+    pub look_from: Instant,
+    /// By how much the dead-letter queues have grown since the step began, apart from what was taken out; nothing when it
+    /// could not be read what they held.
+    pub grown: Option<u64>,
     /// The queue that the events went to; nothing of a function.
     pub target: Option<Backlog>,
     /// What the functions' figures say of those that process the events.
@@ -204,6 +209,8 @@ pub struct Rise {
     pub function: String,
     /// Runs that ended in an error.
     pub errors: u64,
+    /// How many there were in the minutes before that its figures cover.
+    pub errors_before: u64,
     /// Deliveries that it was refused.
     pub throttles: u64,
 }
@@ -262,21 +269,40 @@ pub fn decide(seen: &Seen, now: Instant) -> Verdict {
             target.queue, target.before
         ));
     }
-    match seen.looked {
-        _ if seen.window.is_none() => {}
-        Some((at, complete)) if at >= seen.sent_at + due => {
-            if !complete && elapsed < COUNTS_SETTLE {
+    let looked = seen.looked.filter(|(at, _)| *at >= seen.sent_at + due);
+    match (seen.window, looked) {
+        (None, _) | (_, Some((_, true))) => {}
+        (_, Some((_, false))) if seen.grown.is_some() => {
+            if elapsed < COUNTS_SETTLE {
                 return Verdict::Wait(
                     "the dead-letter queues' counts can be relied on: not all messages could be looked at"
                         .to_owned(),
                 );
             }
         }
-        _ => return Verdict::Look,
+        _ if now >= seen.look_from => return Verdict::Look,
+        (_, None) => {
+            return Verdict::Wait("the dead-letter queues may be looked at again".to_owned());
+        }
+        (_, Some(_)) => {
+            return Verdict::Wait(
+                "all messages in the dead-letter queues can be looked at: how many there were before the step is not known"
+                    .to_owned(),
+            );
+        }
     }
     match throttled {
         Some(_) => Verdict::Slower,
         None => Verdict::Advance,
+    }
+}
+
+impl Rise {
+    /// Whether it has more errors than it would have had anyway in that time.
+    fn is_above_earlier_rate(&self, elapsed: Duration) -> bool {
+        let seconds = elapsed.min(UNVERIFIED_WAIT).as_secs();
+        let anyway = self.errors_before.saturating_mul(seconds) / UNVERIFIED_WAIT.as_secs();
+        self.errors > anyway
     }
 }
 
@@ -302,13 +328,14 @@ fn stop(seen: &Seen, elapsed: Duration) -> Option<String> {
         ));
     }
     // Not all that grows is ours: without a complete look it may be, and with one it is not.
-    let strangers = seen.grown.saturating_sub(seen.returned);
-    let unknown = !matches!(seen.looked, Some((_, true)));
+    let grown = seen.grown.unwrap_or(0);
+    let strangers = grown.saturating_sub(seen.returned);
+    let unknown = !matches!(seen.looked, Some((_, true))) && strangers >= STRANGERS_LEAST;
     if seen.window.is_some() && elapsed >= COUNTS_SETTLE {
-        if unknown && too_many(seen.step, seen.grown, seen.sent) {
+        if unknown && too_many(seen.step, grown, seen.sent) {
             return Some(format!(
-                "{} events came to the dead-letter queues after {} were sent ({list})",
-                seen.grown, seen.sent
+                "{grown} events came to the dead-letter queues after {} were sent ({list})",
+                seen.sent
             ));
         }
         if strangers > seen.sent.max(STRANGERS_LEAST) {
@@ -317,10 +344,11 @@ fn stop(seen: &Seen, elapsed: Duration) -> Option<String> {
             ));
         }
     }
-    let failing = seen
-        .consumers
-        .iter()
-        .find(|rise| rise.errors >= ERRORS_LEAST && rise.errors.saturating_mul(2) > seen.sent);
+    let failing = seen.consumers.iter().find(|rise| {
+        rise.errors >= ERRORS_LEAST
+            && rise.errors.saturating_mul(2) > seen.sent
+            && rise.is_above_earlier_rate(elapsed)
+    });
     if let Some(Rise {
         function, errors, ..
     }) = failing
@@ -330,8 +358,21 @@ fn stop(seen: &Seen, elapsed: Duration) -> Option<String> {
             seen.sent
         ));
     }
-    let target = seen.target.as_ref().filter(|target| target.waits())?;
     let window = seen.window.unwrap_or(UNVERIFIED_WAIT);
+    let throttled = seen.consumers.iter().find(|rise| rise.throttles > 0);
+    if let (Some(rise), Some(target)) = (throttled, &seen.target)
+        && target.empty < EMPTY_READINGS
+        // The figures tell of throttling for so long after it ended.
+        && elapsed >= (window * OVERDUE_WINDOWS).max(UNVERIFIED_WAIT)
+    {
+        return Some(format!(
+            "{} is still throttled and {} is not empty, {} s after the last event was sent; raise its concurrency",
+            rise.function,
+            target.queue,
+            elapsed.as_secs()
+        ));
+    }
+    let target = seen.target.as_ref().filter(|target| target.waits())?;
     if elapsed >= window * OVERDUE_WINDOWS {
         return Some(format!(
             "{} holds {} messages, {} before the step, and nothing takes them in time",

@@ -13,7 +13,8 @@ fn seen(step: u32, sent: u64, now: Instant) -> Seen {
         returned: 0,
         returned_alike: 0,
         looked: None,
-        grown: 0,
+        look_from: now,
+        grown: Some(0),
         target: Some(backlog(0, 0, 0)),
         consumers: Vec::new(),
     }
@@ -33,6 +34,7 @@ fn rise(errors: u64, throttles: u64) -> Vec<Rise> {
     vec![Rise {
         function: "notify".to_owned(),
         errors,
+        errors_before: 0,
         throttles,
     }]
 }
@@ -69,12 +71,13 @@ proptest! {
         prop_assert_eq!(place.before + place.size, step);
         prop_assert_eq!(steps[..place.index].iter().sum::<u64>() + place.before, done);
         if place.size == 0 {
-            prop_assert_eq!(place.next(&steps, false).size, step, "the same again");
+            let largest = steps[..=place.index].iter().max().copied();
+            prop_assert_eq!(Some(place.next(&steps, false).size), largest, "the same again");
         }
         for slower in [false, true] {
             let next = place.next(&steps, slower);
             prop_assert!(next.size >= 1);
-            prop_assert!(next.size <= steps[next.index].max(1));
+            prop_assert!(steps[..=next.index].iter().any(|step| next.size <= *step));
             prop_assert!(!slower || next.size <= (step / 2).max(1));
         }
     }
@@ -86,7 +89,7 @@ proptest! {
         returned in 0_u64..1_000,
         elapsed in 0_u32..1_000,
         looked in proptest::option::of((0_u32..1_000, any::<bool>())),
-        grown in 0_u64..1_000,
+        grown in proptest::option::of(0_u64..1_000),
         depth in (0_u64..20, 0_u64..20, 0_u32..4),
         figures in (0_u64..20, 0_u64..20),
         window in proptest::option::of(1_u32..500),
@@ -108,6 +111,8 @@ proptest! {
         if matches!(verdict, Verdict::Advance | Verdict::Slower) {
             prop_assert!(seen.window.is_none() || seen.looked.is_some(), "nobody looked");
             prop_assert!(depth.1 <= depth.0 || depth.2 >= EMPTY_READINGS, "events may still wait");
+            let complete = looked.is_some_and(|(_, complete)| complete);
+            prop_assert!(seen.window.is_none() || complete || grown.is_some(), "nobody knows");
             prop_assert!(elapsed >= 60 || window.is_some_and(|window| elapsed >= window));
         }
         prop_assert!(figures.1 == 0 || verdict != Verdict::Advance, "throttled");
@@ -274,18 +279,23 @@ fn what_is_seen_is_said() {
 
     // Failures of others, and failures that could not be looked at.
     let strangers = Seen {
-        grown: 26,
+        grown: Some(26),
         looked: Some((begin, true)),
         ..seen(3, 25, begin)
     };
     assert!(waits(&strangers, 59));
     assert!(said(&strangers, 60).contains("26 other events"));
     let unseen = Seen {
-        grown: 3,
+        grown: Some(10),
         looked: Some((begin, false)),
         ..seen(3, 25, begin)
     };
-    assert!(said(&unseen, 60).contains("3 events came to the dead-letter queues"));
+    assert!(said(&unseen, 60).contains("10 events came to the dead-letter queues"));
+    let few = Seen {
+        grown: Some(9),
+        ..unseen
+    };
+    assert!(waits(&few, 60), "they may be others'");
 }
 
 #[test]
@@ -307,4 +317,88 @@ fn what_cannot_be_verified_goes_by_the_consumers_alone() {
     assert_eq!(note(&[], Some("why")), None);
     let lint = note(&[1, 5], Some("it is a FIFO queue")).unwrap();
     assert!(lint.why.contains("FIFO"), "{}", lint.why);
+}
+
+#[test]
+fn steps_that_became_smaller_are_not_as_small_as_the_remainder() {
+    let plan = steps(782, &Manner::default(), false, None);
+    assert_eq!(plan, [1, 5, 25, 125, 625, 1]);
+    let (mut place, mut left, mut sizes) = (Place::after(&plan, 0), 782, Vec::new());
+    while left > 0 {
+        place.size = place.size.min(left);
+        sizes.push(place.size);
+        left -= place.size;
+        place = place.next(&plan, sizes.len() == 4);
+    }
+    assert_eq!(sizes, [1, 5, 25, 125, 62, 124, 248, 192]);
+}
+
+#[test]
+fn what_came_back_is_counted_or_waited_for() {
+    let begin = Instant::now();
+    let now = begin + SECOND * 90;
+    let blind = Seen {
+        grown: None,
+        looked: Some((now, false)),
+        look_from: now + SECOND,
+        ..seen(3, 25, begin)
+    };
+    let verdict = decide(&blind, now);
+    assert!(
+        matches!(&verdict, Verdict::Wait(until) if until.contains("is not known")),
+        "{verdict:?}"
+    );
+    assert_eq!(decide(&blind, now + SECOND), Verdict::Look);
+    let counted = Seen {
+        grown: Some(0),
+        ..blind.clone()
+    };
+    assert_eq!(decide(&counted, now), Verdict::Advance);
+    let met = Seen {
+        looked: Some((now, true)),
+        ..blind
+    };
+    assert_eq!(decide(&met, now), Verdict::Advance);
+    let early = Seen {
+        look_from: now + SECOND,
+        ..seen(3, 25, begin)
+    };
+    let verdict = decide(&early, now);
+    assert!(matches!(verdict, Verdict::Wait(_)), "{verdict:?}");
+}
+
+#[test]
+fn throttling_that_never_ends_stops() {
+    let begin = Instant::now();
+    let throttled = Seen {
+        target: Some(backlog(10, 4, 0)),
+        consumers: rise(0, 2),
+        ..seen(3, 25, begin)
+    };
+    let verdict = decide(&throttled, begin + SECOND * 299);
+    assert!(matches!(verdict, Verdict::Wait(_)), "{verdict:?}");
+    let verdict = decide(&throttled, begin + SECOND * 300);
+    assert!(
+        matches!(&verdict, Verdict::Stop(why) if why.contains("notify is still throttled")),
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn errors_that_a_consumer_has_anyway_do_not_stop() {
+    let begin = Instant::now();
+    let failing = |errors, errors_before| Seen {
+        consumers: vec![Rise {
+            errors_before,
+            ..rise(errors, 0).remove(0)
+        }],
+        ..seen(2, 5, begin)
+    };
+    let stops = |seen: &Seen, seconds: u32| {
+        matches!(decide(seen, begin + SECOND * seconds), Verdict::Stop(_))
+    };
+    assert!(stops(&failing(4, 30), 10));
+    assert!(!stops(&failing(4, 30), 60));
+    assert!(!stops(&failing(30, 30), 1000));
+    assert!(stops(&failing(31, 30), 1000));
 }
