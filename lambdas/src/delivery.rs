@@ -12,8 +12,10 @@ use crate::idempotency::{Claim, DELIVERY, Log, LogError};
 use crate::metrics;
 use crate::settings::{InvalidSettings, Settings};
 
+pub mod counter;
 pub mod provider;
 
+use counter::Counter;
 use provider::{Provider, ProviderError};
 
 /// What came of an envelope.
@@ -69,16 +71,20 @@ impl DeliveryError {
 pub struct Delivery {
     log: Log,
     provider: Provider,
+    counter: Option<Counter>,
 }
 
 impl Delivery {
-    /// From `DELIVERIES_TABLE` and the [`Provider`]'s variables.
+    /// From `DELIVERIES_TABLE`, `COUNT_DELIVERIES` and the [`Provider`]'s variables.
     pub async fn start(mut settings: Settings) -> Result<Self, InvalidSettings> {
         let table = settings.required("DELIVERIES_TABLE");
+        let counted = settings.optional("COUNT_DELIVERIES", false, "true or false", |_| true);
         let provider = Provider::read(&mut settings);
         let (table, provider) = settings.finish((table, provider))?;
+        let config = aws::config().await;
         Ok(Self {
-            log: Log::new(&aws::config().await, table, DELIVERY),
+            counter: counted.then(|| Counter::new(&config, table.clone())),
+            log: Log::new(&config, table, DELIVERY),
             provider,
         })
     }
@@ -103,6 +109,9 @@ impl Delivery {
         match self.provider.send(envelope).await {
             Ok(()) => {
                 self.log.complete(&lease, None).await?;
+                if let Some(counter) = &self.counter {
+                    counter.count().await;
+                }
                 metrics::count(metrics::DELIVERED);
                 Ok(Outcome::Delivered)
             }

@@ -8,6 +8,7 @@ use patterns_core::task::Task;
 use serde::{Deserialize, Serialize};
 
 use crate::leed::About;
+use crate::notification::Notification;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub enum Action {
     LeedOffered,
     /// Somebody has bought a leed.
     LeedSold,
+    /// Somebody is to be told something.
+    SendNotification,
 }
 
 impl Action {
@@ -38,6 +41,7 @@ impl Action {
             Self::TaskDeleted => "task_deleted",
             Self::LeedOffered => "leed_offered",
             Self::LeedSold => "leed_sold",
+            Self::SendNotification => "send_notification",
         }
     }
 }
@@ -77,6 +81,11 @@ pub enum Payload {
         /// Whom to tell.
         recipient: String,
     },
+    /// Something that somebody is to be told.
+    Notification {
+        /// Whom, what, and how.
+        notification: Notification,
+    },
 }
 
 /// What came with an event, beside it.
@@ -110,6 +119,7 @@ struct Subject {
     task: Option<Task>,
     leed: Option<About>,
     recipient: Option<String>,
+    notification: Option<Notification>,
 }
 
 impl Envelope {
@@ -149,6 +159,25 @@ impl Envelope {
         }
     }
 
+    /// Asks for `notification` to be sent. Asking again under the same `id` is recognised.
+    #[must_use]
+    pub fn notification(
+        id: String,
+        notification: Notification,
+        correlation_id: String,
+        source: &str,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            action: Action::SendNotification,
+            correlation_id,
+            occurred_at: now,
+            source: source.to_owned(),
+            payload: Payload::Notification { notification },
+        }
+    }
+
     /// Reads an event in any of its shapes.
     pub fn read(json: &[u8], arrived: Arrived<'_>) -> Result<Self, serde_json::Error> {
         let shape: Shape = serde_json::from_slice(json)?;
@@ -169,6 +198,12 @@ impl Envelope {
                 let recipient = subject.recipient.ok_or_else(|| lacks("recipient"))?;
                 let at = shape.occurred_at.ok_or_else(|| lacks("occurredAt"))?;
                 Self::of_leed(action, leed, recipient, at, &correlation_id)
+            }
+            Action::SendNotification => {
+                let notification = subject.notification.ok_or_else(|| lacks("payload"))?;
+                let id = shape.id.clone().ok_or_else(|| lacks("id"))?;
+                let now = Timestamp::now();
+                Self::notification(id, notification, correlation_id, "unknown", now)
             }
             Action::TaskCreated
             | Action::TaskUpdated
@@ -253,6 +288,15 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_is_to_be_told_is_an_event_too() {
+        let json = json!({"id": "welcome-email-7", "action": "send_notification", "correlationId": "c",
+            "occurredAt": "1970-01-01T00:00:00Z", "source": "auth",
+            "payload": {"notification": {"to": "a@b.example", "subject": "s", "body": "b", "type": "email"}}});
+        let envelope = read(&json, Arrived::default()).unwrap();
+        assert_eq!(serde_json::to_value(envelope).unwrap(), json);
+    }
+
+    #[test]
     fn the_short_shapes_are_events_too() {
         let arrived = Arrived {
             event: Some("task_updated"),
@@ -307,6 +351,17 @@ mod tests {
                 json!({"action": "leed_sold", "payload": {"task": task()}}),
                 None,
                 "leed",
+            ),
+            (
+                json!({"id": "a", "action": "send_notification", "payload": {"task": task()}}),
+                None,
+                "payload",
+            ),
+            (
+                json!({"action": "send_notification", "payload": {"notification":
+                    {"to": "a@b.example", "subject": "s", "body": "b", "type": "email"}}}),
+                None,
+                "id",
             ),
             (json!("task_created"), None, "string"),
         ] {

@@ -80,7 +80,7 @@ pub async fn run() -> Result<(), Error> {
 }
 
 impl Gateway {
-    /// From `GATEWAY_ROUTES` and `RATE_LIMIT_PER_MINUTE`.
+    /// From `GATEWAY_ROUTES`, `RATE_LIMIT_PER_MINUTE` and `CIRCUIT_PAUSE_SECONDS`.
     async fn start() -> Result<Self, Error> {
         let mut settings = Settings::default();
         let text = settings.required("GATEWAY_ROUTES");
@@ -98,11 +98,18 @@ impl Gateway {
             "a number of requests from 1",
             |limit| *limit >= 1,
         );
+        let pause = settings.optional(
+            "CIRCUIT_PAUSE_SECONDS",
+            30,
+            "seconds from 1 to 3600",
+            |seconds| (1..=3600).contains(seconds),
+        );
         let (routes, limit) = settings.finish((routes, limit))?;
+        let breaker = Breaker::new(Duration::from_secs(pause));
         Ok(Self {
             started: Instant::now(),
             caller: Caller::new(&aws::config().await)?,
-            breakers: routes.iter().map(|_| Mutex::default()).collect(),
+            breakers: routes.iter().map(|_| Mutex::new(breaker)).collect(),
             routes,
             limiter: Mutex::new(Limiter::new(limit)),
         })

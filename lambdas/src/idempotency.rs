@@ -124,7 +124,7 @@ impl Log {
             .taking(key, content, &owner, lease, now)
             .update_expression(
                 "SET #status = :mine, #owner = :owner, #token = if_not_exists(#token, :owner), content = :content, \
-                 leaseUntil = :until, expiresAt = :expires ADD attempts :one",
+                 startedAt = :started, leaseUntil = :until, expiresAt = :expires ADD attempts :one",
             )
             .condition_expression(
                 "attribute_not_exists(pk) OR (content = :content AND \
@@ -145,8 +145,8 @@ impl Log {
         let renewed = self
             .taking(key, content, &owner, lease, now)
             .update_expression(
-                "SET #status = :mine, #owner = :owner, #token = :owner, content = :content, leaseUntil = :until, \
-                 expiresAt = :expires, attempts = :one REMOVE #result, lastError, finishedAt",
+                "SET #status = :mine, #owner = :owner, #token = :owner, content = :content, startedAt = :started, \
+                 leaseUntil = :until, expiresAt = :expires, attempts = :one REMOVE #result, lastError, finishedAt",
             )
             .condition_expression("expiresAt = :seen")
             .expression_attribute_names("#result", "result")
@@ -216,6 +216,7 @@ impl Log {
             .expression_attribute_values(":mine", text("IN_PROGRESS"))
             .expression_attribute_values(":owner", text(owner))
             .expression_attribute_values(":content", text(content))
+            .expression_attribute_values(":started", number(now.as_millisecond()))
             .expression_attribute_values(":until", number(until))
             .expression_attribute_values(":expires", self.expires(now))
             .expression_attribute_values(":one", number(1))

@@ -6,6 +6,9 @@
 //!                                      └──(3 receives)──> dead-letter queue
 //! async-controller   create-leed ──(asynchronous invocation)──> controller ──(3 failures)──> failure queue
 //!                                                                   └──(synchronous)──> list-tasks
+//! service-communication   gateway ──(synchronous)──> auth <──(synchronous)── notifications
+//!                                                     └────> queues <────────────┘
+//!                                                              └──> send-queued-notification
 //! ```
 //!
 //! - [`task`]: the five task functions behind the HTTP API, and their table
@@ -14,6 +17,7 @@
 //! - [`envelope`]: what it tells, with an id that stays the same however often it is told
 //! - [`delivery`]: delivers an envelope once
 //! - [`idempotency`]: the log in DynamoDB that guards against doing something twice
+//! - [`gateway`], [`auth`], [`notification`]: services that call each other, at a [`target`]; each tells its [`health`]
 //! - [`send_notification`], [`send_queued_notification`]: the two ways an envelope arrives
 //! - [`leed`], [`subscription`]: offers of work that are booked and sold once, and who is told of them
 //! - [`controller`]: the bookkeeping of many functions in one, told by name which; [`invoker`]: how functions are invoked
@@ -25,6 +29,7 @@
 
 use std::process::ExitCode;
 
+pub mod auth;
 mod aws;
 pub mod controller;
 pub mod correlation;
@@ -39,6 +44,7 @@ pub mod invoker;
 pub mod leed;
 pub mod logging;
 pub mod metrics;
+pub mod notification;
 pub mod notifier;
 pub mod outbox;
 pub mod send_notification;
@@ -60,6 +66,8 @@ pub const FUNCTIONS: &[&str] = &[
     "send-notification",
     "send-queued-notification",
     "gateway",
+    "auth",
+    "notifications",
     "sweep-outbox",
     "subscribe",
     "unsubscribe",
@@ -104,6 +112,8 @@ async fn start(name: &str) -> Result<(), lambda_runtime::Error> {
         "send-notification" => send_notification::run().await,
         "send-queued-notification" => send_queued_notification::run().await,
         "gateway" => gateway::run().await,
+        "auth" => auth::run().await,
+        "notifications" => notification::run().await,
         "sweep-outbox" => outbox::sweep::run().await,
         "subscribe" => subscription::subscribe::run().await,
         "unsubscribe" => subscription::unsubscribe::run().await,

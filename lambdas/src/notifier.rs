@@ -1,7 +1,10 @@
 //! How a task function tells of what happened. Which way is the stack's choice, by environment variables.
 
+use std::time::Duration;
+
 use aws_config::SdkConfig;
 use aws_sdk_sqs::types::MessageAttributeValue;
+use jiff::Timestamp;
 
 use crate::controller::request::{Call, request};
 use crate::envelope::{Action, Envelope};
@@ -26,12 +29,14 @@ pub enum Notifier {
         /// Name or ARN of the function.
         function: String,
     },
-    /// `NOTIFIER=sqs`: a message to the queue `NOTIFICATION_QUEUE_URL`.
+    /// `NOTIFIER=sqs`: a message to the queue `NOTIFICATION_QUEUE_URL`; an urgent one to `PRIORITY_QUEUE_URL`, if there is one.
     Sqs {
         /// Client of SQS.
         client: aws_sdk_sqs::Client,
         /// URL of the queue.
         queue_url: String,
+        /// URL of the queue for urgent events.
+        priority_url: Option<String>,
     },
 }
 
@@ -42,7 +47,7 @@ pub enum Choice {
     /// See [`Notifier::Controller`].
     Controller(String),
     /// See [`Notifier::Sqs`].
-    Sqs(String),
+    Sqs(String, Option<String>),
 }
 
 impl Choice {
@@ -55,7 +60,12 @@ impl Choice {
             "controller" => Some(Self::Controller(
                 settings.required("CONTROLLER_FUNCTION_NAME"),
             )),
-            "sqs" => Some(Self::Sqs(settings.required("NOTIFICATION_QUEUE_URL"))),
+            "sqs" => {
+                let queue_url = settings.required("NOTIFICATION_QUEUE_URL");
+                let priority_url = std::env::var("PRIORITY_QUEUE_URL").ok();
+                let priority_url = priority_url.filter(|url| !url.is_empty());
+                Some(Self::Sqs(queue_url, priority_url))
+            }
             "" => None,
             other => {
                 settings.problem(format!(
@@ -76,6 +86,9 @@ pub enum NotifyError {
     /// SQS refused or did not answer.
     #[error("the notification was not sent to its queue")]
     Send(#[source] Box<aws_sdk_sqs::Error>),
+    /// It took too long; it may have left all the same.
+    #[error("the notification was not handed over within {} ms", .0.as_millis())]
+    TimedOut(Duration),
     /// The message could not be built.
     #[error("the notification cannot be written")]
     Write(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -94,9 +107,10 @@ impl Notifier {
                 invoker: Invoker::new(config),
                 function,
             },
-            Choice::Sqs(queue_url) => Self::Sqs {
+            Choice::Sqs(queue_url, priority_url) => Self::Sqs {
                 client: aws_sdk_sqs::Client::new(config),
                 queue_url,
+                priority_url,
             },
         }
     }
@@ -132,10 +146,16 @@ impl Notifier {
             Self::Lambda { invoker, function } | Self::Controller { invoker, function } => {
                 Ok(invoker.tell(function, body).await?)
             }
-            Self::Sqs { client, queue_url } => {
+            Self::Sqs {
+                client,
+                queue_url,
+                priority_url,
+            } => {
+                let urgent = priority_url.as_ref().filter(|_| pending.urgent);
                 client
                     .send_message()
-                    .queue_url(queue_url)
+                    .queue_url(urgent.unwrap_or(queue_url))
+                    .set_delay_seconds(pending.delay_seconds(Timestamp::now()))
                     .message_body(body)
                     .message_attributes("event", text(&pending.action)?)
                     .message_attributes("correlationId", text(&pending.correlation_id)?)

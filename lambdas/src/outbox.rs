@@ -15,12 +15,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::envelope::Envelope;
 use crate::metrics;
-use crate::notifier::Notifier;
+use crate::notifier::{Notifier, NotifyError};
 
 pub mod sweep;
 
 /// Younger events are still being handed over by the function that wrote them.
 const LEFT_BEHIND: Duration = Duration::from_secs(5);
+
+/// Whoever waits for the answer does not wait for a handoff that is slow, with the SDK's retries and their pauses: the event is
+/// safe. Callers behind the gateway have 3 s for everything.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// A queue delays a message so long at most (Amazon SQS developer guide, "Amazon SQS delay queues"). What is due later waits here.
+const MAX_DELAY: Duration = Duration::from_mins(15);
 
 /// An event on its way out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +44,12 @@ pub struct Pending {
     pub body: String,
     /// When it was written, in milliseconds since 1970.
     written_at: i64,
+    /// Goes to the queue for urgent events.
+    #[serde(default)]
+    pub urgent: bool,
+    /// Is not to arrive before then, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<i64>,
 }
 
 impl Pending {
@@ -53,7 +66,44 @@ impl Pending {
             correlation_id: correlation_id.to_owned(),
             body: serde_json::to_string(body)?,
             written_at: Timestamp::now().as_millisecond(),
+            urgent: false,
+            not_before: None,
         })
+    }
+
+    /// The same, for the queue of urgent events.
+    #[must_use]
+    pub fn urgent(self, urgent: bool) -> Self {
+        Self { urgent, ..self }
+    }
+
+    /// The same, not to arrive before `time`.
+    #[must_use]
+    pub fn not_before(self, time: Option<Timestamp>) -> Self {
+        Self {
+            not_before: time.map(Timestamp::as_millisecond),
+            ..self
+        }
+    }
+
+    /// Whether it can leave now: at once, or delayed by its queue.
+    #[must_use]
+    pub fn is_sendable(&self, now: Timestamp) -> bool {
+        self.wait(now) <= MAX_DELAY
+    }
+
+    /// How long its queue is to hold it back; `None` if not at all. Rounded up: it does not arrive early.
+    #[must_use]
+    pub fn delay_seconds(&self, now: Timestamp) -> Option<i32> {
+        let wait = self.wait(now).min(MAX_DELAY);
+        let seconds = i32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
+        (seconds > 0).then_some(seconds)
+    }
+
+    fn wait(&self, now: Timestamp) -> Duration {
+        let not_before = self.not_before.unwrap_or(i64::MIN);
+        let wait = not_before.saturating_sub(now.as_millisecond());
+        Duration::from_millis(u64::try_from(wait).unwrap_or(0))
     }
 
     /// An envelope.
@@ -69,6 +119,7 @@ impl Pending {
     fn is_left_behind(&self, now: Timestamp) -> bool {
         let age = now.as_millisecond().saturating_sub(self.written_at);
         u64::try_from(age).is_ok_and(|age| Duration::from_millis(age) >= LEFT_BEHIND)
+            && self.is_sendable(now)
     }
 }
 
@@ -132,7 +183,8 @@ impl Outbox {
     /// Hands a kept event over and removes it. It is safe by now, so a failure is logged and counted, and left to the sweep.
     /// Answers whether it was handed over.
     pub async fn hand_over(&self, pending: &Pending) -> bool {
-        if let Err(error) = self.notifier.tell(pending).await {
+        let told = tokio::time::timeout(PATIENCE, self.notifier.tell(pending)).await;
+        if let Err(error) = told.unwrap_or(Err(NotifyError::TimedOut(PATIENCE))) {
             metrics::count(metrics::HANDOFF_FAILED);
             tracing::error!(
                 eventId = pending.id,
@@ -195,5 +247,20 @@ mod tests {
         assert!(!pending.is_left_behind(at(-1)));
         assert!(!pending.is_left_behind(at(4_999)));
         assert!(pending.is_left_behind(at(5_000)));
+    }
+
+    #[test]
+    fn what_is_due_later_waits_here_and_then_in_its_queue() {
+        let pending = Pending::new("a".to_owned(), "task_created", "c", &1).unwrap();
+        let at =
+            |milliseconds| Timestamp::from_millisecond(pending.written_at + milliseconds).unwrap();
+        let hour = pending.clone().not_before(Some(at(3_600_000)));
+        assert!(!hour.is_sendable(at(0)) && !hour.is_left_behind(at(2_699_999)));
+        assert!(hour.is_sendable(at(2_700_000)) && hour.is_left_behind(at(2_700_000)));
+        assert_eq!(hour.delay_seconds(at(2_700_000)), Some(900));
+        assert_eq!(hour.delay_seconds(at(3_598_500)), Some(2));
+        assert_eq!(hour.delay_seconds(at(3_600_000)), None);
+        assert_eq!(pending.delay_seconds(at(0)), None);
+        assert!(pending.is_sendable(at(0)));
     }
 }

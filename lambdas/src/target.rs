@@ -147,6 +147,9 @@ impl Caller {
             .timeout_config(
                 aws_sdk_lambda::config::timeout::TimeoutConfig::builder()
                     .connect_timeout(CONNECT_TIMEOUT)
+                    // Each call has a timeout of its own, which may be longer than those of `config`.
+                    .disable_operation_timeout()
+                    .disable_operation_attempt_timeout()
                     .build(),
             )
             .build();
@@ -242,7 +245,83 @@ impl Caller {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
+
+    /// What `serve` makes of one connection, and what the caller makes of that.
+    async fn called(
+        timeout: Duration,
+        serve: impl FnOnce(TcpStream) + Send + 'static,
+    ) -> Result<Response<Vec<u8>>, CallError> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/v1/", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || serve(listener.accept().unwrap().0));
+        let caller = Caller::new(&SdkConfig::builder().build()).unwrap();
+        let mut call = Call::get("/auth/a%2Fb", "c-1");
+        call.query = "x=1".to_owned();
+        let answer = caller.call(&address.parse().unwrap(), call, timeout).await;
+        // The connection is closed by a task of this runtime.
+        tokio::task::spawn_blocking(|| server.join().unwrap())
+            .await
+            .unwrap();
+        answer
+    }
+
+    fn answer_with(mut connection: TcpStream, answer: &str) -> String {
+        let mut request = [0; 4096];
+        let length = connection.read(&mut request).unwrap();
+        connection.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8_lossy(&request[..length]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn an_address_gets_the_whole_path_and_its_answer_is_passed_on() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let answer = called(Duration::from_secs(10), move |connection| {
+            let answer = "HTTP/1.1 401 No\r\nx-a: b\r\ncontent-length: 2\r\n\r\nhi";
+            sender.send(answer_with(connection, answer)).unwrap();
+        });
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status(), 401, "an answer, not an error");
+        assert_eq!(answer.headers()["x-a"], "b");
+        assert_eq!(answer.body(), b"hi");
+        let request = receiver.recv().unwrap();
+        assert!(
+            request.starts_with("GET /v1/auth/a%2Fb?x=1 HTTP/1.1\r\n"),
+            "{request}"
+        );
+        assert!(request.contains("x-correlation-id: c-1\r\n"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_not_waited_for() {
+        let silent = called(Duration::from_millis(50), |mut connection| {
+            // Until the caller has gone.
+            let _ = connection.read_to_end(&mut Vec::new());
+        });
+        assert!(matches!(silent.await, Err(CallError::TimedOut(_))));
+        let closed = called(Duration::from_secs(10), drop);
+        assert!(matches!(closed.await, Err(CallError::Unreachable(_))));
+        let broken = called(Duration::from_secs(10), |connection| {
+            answer_with(connection, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi");
+        });
+        assert!(matches!(broken.await, Err(CallError::Unreachable(_))));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_no_function_could_give_is_an_error() {
+        let huge = called(Duration::from_secs(10), |mut connection| {
+            answer_with(
+                connection.try_clone().unwrap(),
+                "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
+            );
+            // The caller may end it before it is over.
+            let _ = connection.write_all(&vec![b'x'; MAX_BYTES + 1]);
+        });
+        assert!(matches!(huge.await, Err(CallError::Unreachable(_))));
+    }
 
     #[test]
     fn a_target_is_a_function_or_an_address() {

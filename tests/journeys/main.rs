@@ -7,11 +7,14 @@
 mod async_controller;
 mod bad_input;
 mod dashboard;
+mod gateway;
 mod handoff;
 mod insight;
 mod killed;
 mod leveling;
+mod notifications;
 mod ramp;
+mod service_communication;
 mod story;
 mod tasks;
 #[path = "../terminal/terminal.rs"]

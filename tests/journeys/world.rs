@@ -57,7 +57,7 @@ impl World {
         Self {
             child,
             endpoint_url: ready["endpoint_url"].as_str().unwrap().to_owned(),
-            socket: ready["socket"].as_str().unwrap().into(),
+            socket: ready["socket"].as_str().unwrap_or_default().into(),
             apis: ready["apis"].clone(),
             dir,
         }
@@ -130,6 +130,7 @@ impl World {
         let text = |value: Option<&AttributeValue>| value.unwrap().as_s().unwrap().clone();
         items
             .iter()
+            .filter(|item| text(item.get("pk")).starts_with("DELIVERY#"))
             .map(|item| {
                 let attempts = item["attempts"].as_n().unwrap().parse().unwrap();
                 (text(item.get("pk")), text(item.get("status")), attempts)

@@ -30,7 +30,7 @@ mod flags;
 mod place;
 
 /// The stacks that every run deploys, as they are deployed to AWS.
-const TEMPLATES: [(&str, &str); 3] = [
+const TEMPLATES: [(&str, &str); 4] = [
     (
         "internal-handoff",
         include_str!("../../templates/internal-handoff.yaml"),
@@ -42,6 +42,10 @@ const TEMPLATES: [(&str, &str); 3] = [
     (
         "async-controller",
         include_str!("../../templates/async-controller.yaml"),
+    ),
+    (
+        "service-communication",
+        include_str!("../../templates/service-communication.yaml"),
     ),
 ];
 
@@ -148,17 +152,28 @@ async fn start_daemon(
     retry_waits: [Duration; 2],
     with_dashboard: bool,
 ) -> Result<Daemon> {
+    let apis = local.apis.iter().filter(|(stack, _)| takes_tasks(stack));
+    let apis = apis
+        .map(|(stack, url)| (stack.clone(), url.clone()))
+        .collect();
     Daemon::start(&daemon::Settings {
         program,
         socket,
         place: place.path(),
         endpoint_url: &local.endpoint_url,
-        apis: &local.apis,
+        apis: &apis,
         instance: place.instance()?,
         retry_waits,
         log: with_dashboard.then(|| place.log_file("patterns-daemon")),
     })
     .await
+}
+
+/// Whether `stack` has a route for tasks. The daemon makes tasks in the stacks it is told of and fires them in bursts.
+fn takes_tasks(stack: &str) -> bool {
+    TEMPLATES.iter().any(|(name, template)| {
+        *name == stack && template.lines().any(|line| line.trim() == "Path: /tasks")
+    })
 }
 
 /// Shows the operator what runs, and keeps the daemon running, until the operator ends it.
@@ -256,4 +271,15 @@ fn log_to(file: Option<PathBuf>) -> Result<()> {
         None => subscriber.with_writer(std::io::stderr).init(),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemon_is_told_of_the_stacks_that_take_tasks() {
+        assert!(takes_tasks("internal-handoff") && takes_tasks("queue-leveling"));
+        assert!(!takes_tasks("service-communication") && !takes_tasks("nobody"));
+    }
 }

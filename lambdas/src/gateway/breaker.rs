@@ -11,12 +11,16 @@ use std::time::{Duration, Instant};
 /// So many calls in a row without an answer open the circuit.
 const TOLERATED: u32 = 5;
 
-/// How long calls are refused before the next probe.
-const PAUSE: Duration = Duration::from_secs(30);
-
 /// The circuit to one service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breaker {
+pub struct Breaker {
+    /// How long calls are refused before the next probe.
+    pause: Duration,
+    circuit: Circuit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Circuit {
     /// Calls pass.
     Closed {
         /// Calls without an answer since the last one with.
@@ -29,21 +33,24 @@ pub enum Breaker {
     },
 }
 
-impl Default for Breaker {
-    fn default() -> Self {
-        Self::Closed { failures: 0 }
-    }
-}
-
 impl Breaker {
+    /// A closed circuit that, once open, refuses calls for `pause`.
+    #[must_use]
+    pub fn new(pause: Duration) -> Self {
+        Self {
+            pause,
+            circuit: Circuit::Closed { failures: 0 },
+        }
+    }
+
     /// Whether a call may pass, or how long to wait. The call that passes an open circuit is its probe: others are
     /// refused until the probe ended, or for another pause if it never does.
     pub fn admit(&mut self, now: Instant) -> Result<(), Duration> {
-        match *self {
-            Self::Closed { .. } => Ok(()),
-            Self::Open { until } if now < until => Err(until - now),
-            Self::Open { .. } => {
-                *self = Self::Open { until: now + PAUSE };
+        match self.circuit {
+            Circuit::Closed { .. } => Ok(()),
+            Circuit::Open { until } if now < until => Err(until - now),
+            Circuit::Open { .. } => {
+                self.open(now);
                 Ok(())
             }
         }
@@ -51,26 +58,29 @@ impl Breaker {
 
     /// A call was answered, whatever the answer.
     pub fn answered(&mut self) {
-        *self = Self::default();
+        self.circuit = Circuit::Closed { failures: 0 };
     }
 
     /// A call was not answered.
     pub fn failed(&mut self, now: Instant) {
-        let open = Self::Open { until: now + PAUSE };
-        *self = match *self {
-            Self::Closed { failures } if failures + 1 < TOLERATED => Self::Closed {
-                failures: failures + 1,
-            },
-            Self::Closed { .. } | Self::Open { .. } => open,
+        match &mut self.circuit {
+            Circuit::Closed { failures } if *failures + 1 < TOLERATED => *failures += 1,
+            Circuit::Closed { .. } | Circuit::Open { .. } => self.open(now),
+        }
+    }
+
+    fn open(&mut self, now: Instant) {
+        self.circuit = Circuit::Open {
+            until: now + self.pause,
         };
     }
 
     /// The word that operators know.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        match self {
-            Self::Closed { .. } => "closed",
-            Self::Open { .. } => "open",
+        match self.circuit {
+            Circuit::Closed { .. } => "closed",
+            Circuit::Open { .. } => "open",
         }
     }
 }
@@ -81,10 +91,12 @@ mod tests {
 
     use super::*;
 
+    const PAUSE: Duration = Duration::from_secs(30);
+
     #[test]
     fn five_failures_open_it_and_one_good_probe_closes_it() {
         let start = Instant::now();
-        let mut breaker = Breaker::default();
+        let mut breaker = Breaker::new(PAUSE);
         for _ in 0..5 {
             assert_eq!(breaker.admit(start), Ok(()));
             breaker.failed(start);
@@ -101,13 +113,13 @@ mod tests {
 
         assert_eq!(breaker.admit(later + PAUSE), Ok(()));
         breaker.answered();
-        assert_eq!(breaker, Breaker::default());
+        assert_eq!(breaker, Breaker::new(PAUSE));
     }
 
     #[test]
     fn an_answer_in_between_starts_the_count_again() {
         let now = Instant::now();
-        let mut breaker = Breaker::default();
+        let mut breaker = Breaker::new(PAUSE);
         for _ in 0..10 {
             for _ in 0..4 {
                 breaker.failed(now);
@@ -122,7 +134,7 @@ mod tests {
         #[test]
         fn a_dead_service_is_called_rarely(waits in prop::collection::vec(0_u64..45_000, 1..200)) {
             let mut now = Instant::now();
-            let mut breaker = Breaker::default();
+            let mut breaker = Breaker::new(PAUSE);
             let mut passed = Vec::new();
             for wait in waits {
                 now += Duration::from_millis(wait);
@@ -147,7 +159,7 @@ mod tests {
         #[test]
         fn it_opens_only_after_five_in_a_row(answers in prop::collection::vec(any::<bool>(), 1..200)) {
             let now = Instant::now();
-            let mut breaker = Breaker::default();
+            let mut breaker = Breaker::new(PAUSE);
             let mut in_a_row = 0;
             for answer in answers {
                 prop_assert_eq!(breaker.admit(now).is_ok(), in_a_row < 5);

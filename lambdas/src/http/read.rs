@@ -41,10 +41,13 @@ pub fn body(request: &Request, limit: usize) -> Result<&[u8], Refusal> {
 /// The path parameter `name`. `None` where it cannot be anybody's id: empty, longer than ids are, or not text.
 #[must_use]
 pub fn path_id(request: &Request, name: &str) -> Option<String> {
-    let parameters = request.path_parameters_ref()?;
-    let id = percent_decode_str(parameters.first(name)?)
-        .decode_utf8()
-        .ok()?;
+    id(request.path_parameters_ref()?.first(name)?)
+}
+
+/// The id that a piece of a path stands for, decoded.
+#[must_use]
+pub fn id(raw: &str) -> Option<String> {
+    let id = percent_decode_str(raw).decode_utf8().ok()?;
     let fits = (1..=ID_MAX).contains(&id.len()) && !id.contains(char::is_control);
     fits.then(|| id.into_owned())
 }
