@@ -47,12 +47,6 @@ pub enum DeliveryError {
     /// The log could not be read or written.
     #[error("the delivery log is not available")]
     Log(#[from] LogError),
-    /// There was no time left to begin.
-    #[error("the function's time is used up")]
-    OutOfTime,
-    /// The code that delivered it panicked; its neighbours are not affected.
-    #[error("delivery panicked")]
-    Panicked,
 }
 
 impl DeliveryError {

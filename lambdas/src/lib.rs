@@ -23,7 +23,7 @@
 //! - [`controller`]: the bookkeeping of many functions in one, told by name which; [`invoker`]: how functions are invoked
 //!
 //! What all functions share: [`http`] (requests and answers), [`correlation`], [`settings`] (environment variables),
-//! [`logging`], [`metrics`] and [`deadline`].
+//! [`logging`], [`metrics`] and [`deadline`]; those that take messages share [`queue`].
 //!
 //! The same code runs on AWS and on one machine; only `AWS_ENDPOINT_URL` differs.
 
@@ -47,6 +47,7 @@ pub mod metrics;
 pub mod notification;
 pub mod notifier;
 pub mod outbox;
+pub mod queue;
 pub mod send_notification;
 pub mod send_queued_notification;
 pub mod settings;
