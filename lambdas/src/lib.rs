@@ -21,6 +21,7 @@
 //! - [`send_notification`], [`send_queued_notification`]: the two ways an envelope arrives
 //! - [`leed`], [`subscription`]: offers of work that are booked and sold once, and who is told of them
 //! - [`controller`]: the bookkeeping of many functions in one, told by name which; [`invoker`]: how functions are invoked
+//! - [`checkout`]: orders that are charged once or not at all, and [`payment`], which charges them
 //!
 //! What all functions share: [`http`] (requests and answers), [`correlation`], [`settings`] (environment variables),
 //! [`logging`], [`metrics`] and [`deadline`]; those that take messages share [`queue`].
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 
 pub mod auth;
 mod aws;
+pub mod checkout;
 pub mod controller;
 pub mod correlation;
 pub mod deadline;
@@ -47,6 +49,7 @@ pub mod metrics;
 pub mod notification;
 pub mod notifier;
 pub mod outbox;
+pub mod payment;
 pub mod queue;
 pub mod send_notification;
 pub mod send_queued_notification;
@@ -69,6 +72,9 @@ pub const FUNCTIONS: &[&str] = &[
     "gateway",
     "auth",
     "notifications",
+    "checkout",
+    "fulfil-orders",
+    "payment-provider",
     "sweep-outbox",
     "subscribe",
     "unsubscribe",
@@ -115,6 +121,9 @@ async fn start(name: &str) -> Result<(), lambda_runtime::Error> {
         "gateway" => gateway::run().await,
         "auth" => auth::run().await,
         "notifications" => notification::run().await,
+        "checkout" => checkout::run().await,
+        "fulfil-orders" => checkout::fulfil::run().await,
+        "payment-provider" => payment::run().await,
         "sweep-outbox" => outbox::sweep::run().await,
         "subscribe" => subscription::subscribe::run().await,
         "unsubscribe" => subscription::unsubscribe::run().await,

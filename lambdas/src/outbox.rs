@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -178,6 +178,15 @@ impl Outbox {
             .set_item(Some(serde_dynamo::to_item(pending)?))
             .build()?;
         Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Removes an event that nobody needs to be told any more: a part of the transaction that makes it so.
+    pub fn forget(&self, pending: &Pending) -> Result<TransactWriteItem, OutboxError> {
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(pending.id.clone()))
+            .build()?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
     /// Hands a kept event over and removes it. It is safe by now, so a failure is logged and counted, and left to the sweep.

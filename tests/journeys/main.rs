@@ -6,6 +6,7 @@
 
 mod async_controller;
 mod bad_input;
+mod checkout;
 mod dashboard;
 mod gateway;
 mod handoff;

@@ -1,0 +1,7 @@
+//! Orders: `POST /checkout` and `GET /checkout/{id}`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("checkout")
+}

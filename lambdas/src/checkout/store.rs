@@ -1,0 +1,170 @@
+//! The tables of orders and of products. Every change of an order says in which state it was, and fails if it is not any more.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::error::{BuildError, SdkError};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use jiff::Timestamp;
+
+use super::order::Order;
+use super::state::State;
+use crate::outbox::OutboxError;
+use crate::transaction::{self, Written};
+
+type Item = HashMap<String, AttributeValue>;
+
+/// Why a table could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// DynamoDB refused or did not answer.
+    #[error("DynamoDB")]
+    Dynamo(#[source] Box<aws_sdk_dynamodb::Error>),
+    /// An item is not what its key says.
+    #[error("an item of the table cannot be read")]
+    Item(#[from] serde_dynamo::Error),
+    /// A write could not be put together.
+    #[error("a write lacks something")]
+    Write(#[from] BuildError),
+    /// What is to be told of it cannot be written.
+    #[error("an event cannot be written")]
+    Event(#[from] serde_json::Error),
+    /// Nor kept.
+    #[error("the outbox cannot be written")]
+    Outbox(#[from] OutboxError),
+}
+
+impl<E> From<SdkError<E>> for StoreError
+where
+    aws_sdk_dynamodb::Error: From<SdkError<E>>,
+{
+    fn from(error: SdkError<E>) -> Self {
+        Self::Dynamo(Box::new(error.into()))
+    }
+}
+
+/// Both tables.
+#[derive(Clone, Debug)]
+pub struct OrderStore {
+    client: aws_sdk_dynamodb::Client,
+    orders: String,
+    products: String,
+}
+
+impl OrderStore {
+    /// The tables called `orders` and `products`.
+    #[must_use]
+    pub fn new(config: &SdkConfig, orders: String, products: String) -> Self {
+        Self {
+            client: aws_sdk_dynamodb::Client::new(config),
+            orders,
+            products,
+        }
+    }
+
+    /// The order of that id.
+    pub async fn get(&self, id: &str) -> Result<Option<Order>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.orders)
+            .key("pk", order_key(id))
+            .consistent_read(true)
+            .send()
+            .await?;
+        Ok(answer.item.map(serde_dynamo::from_item).transpose()?)
+    }
+
+    /// What one piece of a product costs; `None` when there is no such product.
+    pub async fn price(&self, sku: &str) -> Result<Option<u64>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.products)
+            .key("pk", product_key(sku))
+            .consistent_read(true)
+            .send()
+            .await?;
+        let price = answer.item.as_ref().and_then(|item| item.get("price"));
+        Ok(price.and_then(|price| price.as_n().ok()?.parse().ok()))
+    }
+
+    /// Stores a new order with what is to be `told` of it. A conflict when there is one of that id already.
+    pub async fn create(
+        &self,
+        order: &Order,
+        told: Vec<TransactWriteItem>,
+    ) -> Result<Written, StoreError> {
+        let mut item: Item = serde_dynamo::to_item(order)?;
+        item.insert("pk".to_owned(), order_key(&order.id));
+        let put = Put::builder()
+            .table_name(&self.orders)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()?;
+        self.write(TransactWriteItem::builder().put(put).build(), told)
+            .await
+    }
+
+    /// Brings an order from the state `order` has to `state`, with what goes along. A conflict when it has another state by now,
+    /// or when something that goes along cannot.
+    pub async fn change(
+        &self,
+        order: &Order,
+        state: State,
+        now: Timestamp,
+        along: Vec<TransactWriteItem>,
+    ) -> Result<Written, StoreError> {
+        let update = Update::builder()
+            .table_name(&self.orders)
+            .key("pk", order_key(&order.id))
+            .update_expression("SET #state = :state, updatedAt = :now")
+            .condition_expression("#state = :seen")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":state", text(state.word()))
+            .expression_attribute_values(":seen", text(order.state.word()))
+            .expression_attribute_values(":now", text(&now.to_string()))
+            .build()?;
+        self.write(TransactWriteItem::builder().update(update).build(), along)
+            .await
+    }
+
+    /// Takes an order's goods from the stock: goes along with a change of the order, and cannot where there are not enough.
+    pub fn take(&self, order: &Order) -> Result<TransactWriteItem, StoreError> {
+        let update = Update::builder()
+            .table_name(&self.products)
+            .key("pk", product_key(&order.sku))
+            .update_expression("SET stock = stock - :quantity")
+            .condition_expression("stock >= :quantity")
+            .expression_attribute_values(":quantity", AttributeValue::N(order.quantity.to_string()))
+            .build()?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// Whether the table of orders can be read.
+    pub async fn is_there(&self) -> bool {
+        self.get("health").await.is_ok()
+    }
+
+    async fn write(
+        &self,
+        change: TransactWriteItem,
+        along: Vec<TransactWriteItem>,
+    ) -> Result<Written, StoreError> {
+        let mut writes = vec![change];
+        writes.extend(along);
+        Ok(transaction::write(&self.client, &writes).await?)
+    }
+}
+
+fn order_key(id: &str) -> AttributeValue {
+    text(&format!("ORDER#{id}"))
+}
+
+fn product_key(sku: &str) -> AttributeValue {
+    text(&format!("PRODUCT#{sku}"))
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
