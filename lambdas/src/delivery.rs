@@ -47,6 +47,9 @@ pub enum DeliveryError {
     /// The log could not be read or written.
     #[error("the delivery log is not available")]
     Log(#[from] LogError),
+    /// There was no time left to begin or to end it.
+    #[error("the function's time is used up")]
+    OutOfTime,
 }
 
 impl DeliveryError {

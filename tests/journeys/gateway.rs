@@ -147,8 +147,8 @@ async fn a_slow_service_is_a_504_and_whoever_needs_it_says_503() {
     assert_eq!(send.status, 503, "{}", send.json);
     assert_eq!(send.json["service"], "auth");
     services.faults(&json!([])).await;
-    let sent = services.post("/notifications/send", &headers, &mail).await;
-    assert_eq!(sent.status, 202, "{}", sent.json);
+    let accepted = services.post("/notifications/send", &headers, &mail).await;
+    assert_eq!(accepted.status, 202, "{}", accepted.json);
 }
 
 #[tokio::test(flavor = "multi_thread")]

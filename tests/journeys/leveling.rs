@@ -62,8 +62,13 @@ async fn a_stopped_consumer_keeps_no_producer_waiting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn d5_what_cannot_be_read_fails_alone() {
     let world = World::start();
-    let sqs = aws_sdk_sqs::Client::new(&world.sdk());
-    let url = sqs.get_queue_url().queue_name(QUEUE).send().await.unwrap();
+    let queues = aws_sdk_sqs::Client::new(&world.sdk());
+    let url = queues
+        .get_queue_url()
+        .queue_name(QUEUE)
+        .send()
+        .await
+        .unwrap();
     let url = url.queue_url.unwrap();
     consume(&world, false).await;
     let at = "2026-01-01T00:00:00Z";
@@ -71,14 +76,14 @@ async fn d5_what_cannot_be_read_fails_alone() {
         json!({"task": {"id": format!("t{id}"), "title": "x", "isComplete": false, "createdAt": at, "updatedAt": at}})
             .to_string()
     };
-    let event = |word: &str| {
+    let named = |word: &str| {
         MessageAttributeValue::builder()
             .data_type("String")
             .string_value(word)
             .build()
             .unwrap()
     };
-    for (body, attribute) in [
+    for (body, event) in [
         (task(1), Some("task_created")),
         ("{".to_owned(), Some("task_created")),
         (task(2), None),
@@ -87,9 +92,9 @@ async fn d5_what_cannot_be_read_fails_alone() {
         ("[]".to_owned(), None),
         (task(5), Some("task_deleted")),
     ] {
-        let message = sqs.send_message().queue_url(&url).message_body(body);
-        let message = match attribute {
-            Some(word) => message.message_attributes("event", event(word)),
+        let message = queues.send_message().queue_url(&url).message_body(body);
+        let message = match event {
+            Some(name) => message.message_attributes("event", named(name)),
             None => message,
         };
         message.send().await.unwrap();

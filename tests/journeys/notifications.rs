@@ -98,7 +98,7 @@ async fn registering_does_not_depend_on_the_queue_of_welcome_mails() {
     services.faults(&down).await;
     let (auth, user) = services.register("ada").await;
     let id = format!("welcome-email-{user}");
-    assert_eq!(services.outbox().await, [id.clone()]);
+    assert_eq!(services.outbox().await, std::slice::from_ref(&id));
     assert_eq!(services.get("/auth/verify", &[&auth]).await.status, 200);
     services.faults(&json!([])).await;
     services.sweep().await;

@@ -171,7 +171,7 @@ impl World {
     pub async fn faults(&self, rules: Value) {
         let url = format!("{}/_patterns/faults", self.endpoint_url);
         let rules = serde_json::json!({"rules": rules});
-        let answer = self.http().put(url).json(&rules).send().await.unwrap();
+        let answer = Self::http().put(url).json(&rules).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     }
 
@@ -179,12 +179,12 @@ impl World {
     pub async fn advance(&self, by: Duration) {
         let url = format!("{}/_patterns/clock", self.endpoint_url);
         let by = serde_json::json!({"advance_ms": by.as_millis()});
-        let answer = self.http().post(url).json(&by).send().await.unwrap();
+        let answer = Self::http().post(url).json(&by).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     }
 
     /// Signed in the only way that is checked: there is a signature.
-    fn http(&self) -> reqwest::Client {
+    fn http() -> reqwest::Client {
         let signature = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0";
         let headers = [(reqwest::header::AUTHORIZATION, signature.parse().unwrap())];
         reqwest::Client::builder()
