@@ -13,7 +13,7 @@ use serde_json::Value;
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_patterns-local");
 
 /// How long a condition may take to become true. Far more than it needs: a busy machine must not fail a test.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// A running `patterns-local --headless`. Dropping it ends it.
 pub struct World {
