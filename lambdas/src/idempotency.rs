@@ -50,6 +50,13 @@ pub const REQUEST: Kind = Kind {
     kept: SignedDuration::from_hours(24),
 };
 
+/// Files that were uploaded, by their content or their `Idempotency-Key`.
+pub const UPLOAD: Kind = Kind {
+    prefix: "UPLOAD",
+    done: "ACCEPTED",
+    kept: SignedDuration::from_hours(24),
+};
+
 /// An error's text in an entry ends here; an item ends at 400 KB.
 const CAUSE_MAX: usize = 1000;
 

@@ -9,6 +9,8 @@
 //! service-communication   gateway ──(synchronous)──> auth <──(synchronous)── notifications
 //!                                                     └────> queues <────────────┘
 //!                                                              └──> send-queued-notification
+//! fan-out            upload-tasks ──(chunks)──> queue ──> expand-batch ──(rows)──> queue ──> create-task-subscriber
+//!                    daily-planner ──(synchronous invocation)──> list-tasks
 //! ```
 //!
 //! - [`task`]: the five task functions behind the HTTP API, and their table
@@ -16,6 +18,8 @@
 //! - [`notifier`]: how a task function tells of what happened; chosen by the environment
 //! - [`envelope`]: what it tells, with an id that stays the same however often it is told
 //! - [`delivery`]: delivers an envelope once
+//! - [`batch`]: an upload of many tasks, made one by one
+//! - [`planner`]: a function that asks another one and waits for it
 //! - [`idempotency`]: the log in DynamoDB that guards against doing something twice
 //! - [`gateway`], [`auth`], [`notification`]: services that call each other, at a [`target`]; each tells its [`health`]
 //! - [`send_notification`], [`send_queued_notification`]: the two ways an envelope arrives
@@ -32,6 +36,7 @@ use std::process::ExitCode;
 
 pub mod auth;
 mod aws;
+pub mod batch;
 pub mod checkout;
 pub mod controller;
 pub mod correlation;
@@ -50,6 +55,7 @@ pub mod notification;
 pub mod notifier;
 pub mod outbox;
 pub mod payment;
+pub mod planner;
 pub mod queue;
 pub mod send_notification;
 pub mod send_queued_notification;
@@ -82,6 +88,11 @@ pub const FUNCTIONS: &[&str] = &[
     "get-leed",
     "buy-leed",
     "controller",
+    "upload-tasks",
+    "expand-batch",
+    "create-task-subscriber",
+    "get-batch",
+    "daily-planner",
 ];
 
 /// Runs the function called `name` until its environment is ended. Returns only when it could not start or the Lambda
@@ -131,6 +142,11 @@ async fn start(name: &str) -> Result<(), lambda_runtime::Error> {
         "get-leed" => leed::get::run().await,
         "buy-leed" => leed::buy::run().await,
         "controller" => controller::run().await,
+        "upload-tasks" => batch::upload::run().await,
+        "expand-batch" => batch::expand::run().await,
+        "create-task-subscriber" => batch::create::run().await,
+        "get-batch" => batch::get::run().await,
+        "daily-planner" => planner::run().await,
         unknown => Err(format!(
             "there is no function {unknown:?}; there are {}",
             FUNCTIONS.join(", ")

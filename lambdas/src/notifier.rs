@@ -15,6 +15,8 @@ use crate::settings::Settings;
 /// The way an event leaves.
 #[derive(Clone, Debug)]
 pub enum Notifier {
+    /// `NOTIFIER=none`: nobody is told anything.
+    Nobody,
     /// `NOTIFIER=lambda`: the function `SEND_NOTIFICATION_FUNCTION_NAME` is invoked asynchronously.
     Lambda {
         /// Invokes it.
@@ -42,6 +44,8 @@ pub enum Notifier {
 
 /// Which way the environment chose.
 pub enum Choice {
+    /// See [`Notifier::Nobody`].
+    Nobody,
     /// See [`Notifier::Lambda`].
     Lambda(String),
     /// See [`Notifier::Controller`].
@@ -66,10 +70,11 @@ impl Choice {
                 let priority_url = priority_url.filter(|url| !url.is_empty());
                 Some(Self::Sqs(queue_url, priority_url))
             }
+            "none" => Some(Self::Nobody),
             "" => None,
             other => {
                 settings.problem(format!(
-                    "NOTIFIER is {other:?}, and must be lambda, controller or sqs"
+                    "NOTIFIER is {other:?}, and must be lambda, controller, sqs or none"
                 ));
                 None
             }
@@ -99,6 +104,7 @@ impl Notifier {
     #[must_use]
     pub fn new(choice: Choice, config: &SdkConfig) -> Self {
         match choice {
+            Choice::Nobody => Self::Nobody,
             Choice::Lambda(function) => Self::Lambda {
                 invoker: Invoker::new(config),
                 function,
@@ -120,6 +126,7 @@ impl Notifier {
     #[must_use]
     pub fn tells_of(&self, action: Action) -> bool {
         match self {
+            Self::Nobody => false,
             Self::Lambda { .. } | Self::Controller { .. } => action != Action::TaskUpdated,
             Self::Sqs { .. } => true,
         }
@@ -128,7 +135,7 @@ impl Notifier {
     /// `envelope` as whoever is told wants to have it.
     pub fn pending(&self, envelope: &Envelope) -> Result<Pending, serde_json::Error> {
         match self {
-            Self::Lambda { .. } | Self::Sqs { .. } => Pending::of(envelope),
+            Self::Nobody | Self::Lambda { .. } | Self::Sqs { .. } => Pending::of(envelope),
             Self::Controller { .. } => {
                 let correlation_id = &envelope.correlation_id;
                 let request = request(&Call::sending(envelope)?, correlation_id)?;
@@ -143,6 +150,7 @@ impl Notifier {
     pub async fn tell(&self, pending: &Pending) -> Result<(), NotifyError> {
         let body = pending.body.clone();
         match self {
+            Self::Nobody => Ok(()),
             Self::Lambda { invoker, function } | Self::Controller { invoker, function } => {
                 Ok(invoker.tell(function, body).await?)
             }

@@ -59,8 +59,12 @@ struct Writer {
 impl Writer {
     async fn start(mut settings: Settings) -> Result<Self, Error> {
         let table = settings.required("TASKS_TABLE");
-        let outbox = settings.required("OUTBOX_TABLE");
         let choice = Choice::read(&mut settings);
+        let outbox = match choice {
+            // Nothing is ever written to it.
+            Some(Choice::Nobody) => String::new(),
+            _ => settings.required("OUTBOX_TABLE"),
+        };
         let (table, outbox, choice) = settings.finish((table, outbox, choice))?;
         let choice = choice.ok_or("no notifier is chosen")?;
         let config = aws::config().await;
@@ -95,7 +99,7 @@ impl Writer {
 }
 
 /// The present instant in whole milliseconds, as the API has always told time.
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }

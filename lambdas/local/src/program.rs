@@ -30,7 +30,7 @@ mod flags;
 mod place;
 
 /// The stacks that every run deploys, as they are deployed to AWS.
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 5] = [
     (
         "internal-handoff",
         include_str!("../../templates/internal-handoff.yaml"),
@@ -47,6 +47,7 @@ const TEMPLATES: [(&str, &str); 4] = [
         "service-communication",
         include_str!("../../templates/service-communication.yaml"),
     ),
+    ("fan-out", include_str!("../../templates/fan-out.yaml")),
 ];
 
 /// Runs until the operator or a signal ends it.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::envelope::Envelope;
 use crate::settings::Settings;
 
@@ -49,14 +51,7 @@ impl Provider {
 
     /// Sends one notification; its id would go along as the provider's idempotency key.
     pub async fn send(&self, envelope: &Envelope) -> Result<(), ProviderError> {
-        tokio::time::sleep(self.latency).await;
-        // `f64()` is below 1, so a rate of 1 always fails and a rate of 0 never does.
-        if fastrand::f64() < self.fail_rate {
-            return Err(ProviderError::Unavailable(self.fail_rate));
-        }
-        if !self.fail_match.is_empty() && holds(envelope, &self.fail_match) {
-            return Err(ProviderError::Matched(self.fail_match.clone()));
-        }
+        self.rehearse(envelope).await?;
         tracing::info!(
             eventId = envelope.id,
             action = envelope.action.word(),
@@ -64,9 +59,22 @@ impl Provider {
         );
         Ok(())
     }
+
+    /// Takes the chosen time for `event`, and fails where that is chosen.
+    pub async fn rehearse(&self, event: &impl Serialize) -> Result<(), ProviderError> {
+        tokio::time::sleep(self.latency).await;
+        // `f64()` is below 1, so a rate of 1 always fails and a rate of 0 never does.
+        if fastrand::f64() < self.fail_rate {
+            return Err(ProviderError::Unavailable(self.fail_rate));
+        }
+        if !self.fail_match.is_empty() && holds(event, &self.fail_match) {
+            return Err(ProviderError::Matched(self.fail_match.clone()));
+        }
+        Ok(())
+    }
 }
 
-/// Whether the envelope's JSON holds `text`; what cannot be written holds nothing.
-fn holds(envelope: &Envelope, text: &str) -> bool {
-    serde_json::to_string(envelope).is_ok_and(|json| json.contains(text))
+/// Whether the event's JSON holds `text`; what cannot be written holds nothing.
+fn holds(event: &impl Serialize, text: &str) -> bool {
+    serde_json::to_string(event).is_ok_and(|json| json.contains(text))
 }

@@ -21,6 +21,10 @@ const WATCH: Watch = Watch {
     discovery_seconds: 10.0,
 };
 
+/// The stacks where the daemon creates tasks and fires bursts: those that tell somebody of each task, so that there is something
+/// to watch. The APIs of the others are for their own clients.
+const TELLING: [&str; 2] = ["internal-handoff", "queue-leveling"];
+
 /// A daemon that is not ready after this long has a problem that waiting will not cure.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
@@ -72,6 +76,7 @@ impl Daemon {
             patterns: settings
                 .apis
                 .iter()
+                .filter(|(pattern, _)| TELLING.contains(&pattern.as_str()))
                 .map(|(pattern, url)| (pattern.clone(), Pattern { url: url.clone() }))
                 .collect(),
             ..Config::default()

@@ -1,0 +1,254 @@
+//! `create-task-subscriber`: makes a task of each row's message, once. A message that cannot be one fails alone and ends as a dead
+//! letter.
+//!
+//! A row that is known to be created is not created again, even if its task was deleted meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use futures::FutureExt;
+use futures::future::join_all;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use patterns_core::task::{InvalidField, Task, invalid_fields};
+
+use super::RowMessage;
+use super::progress::Batches;
+use crate::aws;
+use crate::deadline;
+use crate::delivery::provider::{Provider, ProviderError};
+use crate::queue::make_visible_soon;
+use crate::settings::Settings;
+use crate::task::now;
+use crate::task::store::{StoreError, TaskStore};
+
+/// Kept free at the end of the function's time for counting, and for reporting what failed.
+const RESERVE: Duration = Duration::from_secs(4);
+
+/// Why a row has no task.
+#[derive(Debug, thiserror::Error)]
+enum RowError {
+    #[error("the message is not a row: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("the row is not a task: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Invalid(Vec<InvalidField>),
+    #[error("the task was not stored")]
+    Store(#[from] StoreError),
+    #[error("the batch's progress could not be read")]
+    Progress,
+    #[error("{0}")]
+    Rehearsed(#[from] ProviderError),
+    #[error("the function's time is used up")]
+    OutOfTime,
+    #[error("creating the task panicked")]
+    Panicked,
+}
+
+struct Subscriber {
+    store: TaskStore,
+    batches: Batches,
+    provider: Provider,
+    max_receives: u32,
+}
+
+/// Rows of one chunk.
+type Rows = BTreeMap<(String, u32), BTreeSet<u32>>;
+
+/// Takes messages until the environment ends.
+pub async fn run() -> Result<(), Error> {
+    let mut settings = Settings::default();
+    let tasks = settings.required("TASKS_TABLE");
+    let batches = settings.required("BATCHES_TABLE");
+    let queue_url = settings.required("ROW_QUEUE_URL");
+    let max_receives = settings.optional(
+        "ROW_MAX_RECEIVES",
+        3,
+        "the row queue's maxReceiveCount, from 1 to 1000",
+        |count| (1..=1000).contains(count),
+    );
+    let provider = Provider::read(&mut settings);
+    let (tasks, batches, queue_url) = settings.finish((tasks, batches, queue_url))?;
+    let config = aws::config().await;
+    let sqs = &aws_sdk_sqs::Client::new(&config);
+    let queue_url = &queue_url;
+    let subscriber = &Subscriber {
+        store: TaskStore::new(&config, tasks),
+        batches: Batches::new(&config, batches),
+        provider,
+        max_receives,
+    };
+    lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
+        let time = deadline::time_left(&event.context).saturating_sub(RESERVE);
+        let failed = create_all(subscriber, &event.payload.records, time).await;
+        make_visible_soon(sqs, queue_url, &failed).await;
+        let mut response = SqsBatchResponse::default();
+        response.set_failures(failed.iter().filter_map(|record| record.message_id.clone()));
+        Ok::<_, Error>(response)
+    }))
+    .await
+}
+
+/// Creates the tasks of all records, and answers with those that failed.
+async fn create_all<'a>(
+    subscriber: &Subscriber,
+    records: &'a [SqsMessage],
+    time: Duration,
+) -> Vec<&'a SqsMessage> {
+    let mut failed = Vec::new();
+    let mut messages = Vec::new();
+    for record in records {
+        match serde_json::from_str::<RowMessage>(record.body.as_deref().unwrap_or_default()) {
+            Ok(message) => messages.push((record, message)),
+            Err(error) => {
+                tell(record, None, &error.into());
+                failed.push(record);
+            }
+        }
+    }
+    let places = messages.iter().map(|(_, message)| place(message)).collect();
+    let known = &known(subscriber, places).await;
+    let outcomes = messages
+        .iter()
+        .map(|(_, message)| guarded(subscriber, message, known, time));
+    let outcomes = join_all(outcomes).await;
+    let (mut created, mut given_up) = (Rows::new(), Rows::new());
+    for ((record, message), outcome) in messages.iter().zip(outcomes) {
+        let rows = match outcome {
+            Ok(()) => &mut created,
+            Err(error) => {
+                tell(record, Some(message), &error);
+                failed.push(*record);
+                if receives(record) < subscriber.max_receives {
+                    continue;
+                }
+                &mut given_up
+            }
+        };
+        let rows = rows.entry(place(message)).or_default();
+        rows.insert(message.row.row);
+    }
+    for uncounted in count(subscriber, &created, &given_up).await {
+        // Their messages come again: the tasks are there then, and are counted.
+        let rows = created.get(&uncounted);
+        let again = messages.iter().filter(|(_, message)| {
+            place(message) == uncounted && rows.is_some_and(|rows| rows.contains(&message.row.row))
+        });
+        failed.extend(again.map(|(record, _)| *record));
+    }
+    failed
+}
+
+/// The rows of these chunks that were created before. Chunks that cannot be read are missing: their rows are tried later.
+async fn known(subscriber: &Subscriber, places: BTreeSet<(String, u32)>) -> Rows {
+    let reads = places.into_iter().map(async |(batch_id, chunk)| {
+        match subscriber.batches.done(&batch_id, chunk).await {
+            Ok(done) => Some(((batch_id, chunk), done.created)),
+            Err(error) => {
+                tracing::error!(
+                    batchId = batch_id,
+                    cause = format!("{error:?}"),
+                    "a batch's progress cannot be read"
+                );
+                None
+            }
+        }
+    });
+    join_all(reads).await.into_iter().flatten().collect()
+}
+
+/// One row fails by itself, even where the code panics, and in time for the others to be counted.
+async fn guarded(
+    subscriber: &Subscriber,
+    message: &RowMessage,
+    known: &Rows,
+    time: Duration,
+) -> Result<(), RowError> {
+    let created = tokio::time::timeout(time, create(subscriber, message, known));
+    match AssertUnwindSafe(created).catch_unwind().await {
+        Ok(Ok(created)) => created,
+        Ok(Err(_)) => Err(RowError::OutOfTime),
+        Err(_) => Err(RowError::Panicked),
+    }
+}
+
+async fn create(
+    subscriber: &Subscriber,
+    message: &RowMessage,
+    known: &Rows,
+) -> Result<(), RowError> {
+    let row = &message.row;
+    let new = &row.task;
+    let invalid = invalid_fields(&new.title, new.detail.as_deref());
+    if !invalid.is_empty() {
+        return Err(RowError::Invalid(invalid));
+    }
+    subscriber.provider.rehearse(message).await?;
+    let known = known.get(&place(message));
+    if known.ok_or(RowError::Progress)?.contains(&row.row) {
+        return Ok(());
+    }
+    let now = now();
+    let task = Task {
+        id: message.task_id(),
+        title: new.title.clone(),
+        detail: new.detail.clone(),
+        due_at: new.due_at,
+        is_complete: new.is_complete,
+        created_at: now,
+        updated_at: now,
+    };
+    // `false` means that an earlier delivery of the row stored it.
+    subscriber.store.add(&task).await?;
+    Ok(())
+}
+
+/// Counts, and answers with the chunks whose created rows could not be counted.
+async fn count(subscriber: &Subscriber, created: &Rows, given_up: &Rows) -> Vec<(String, u32)> {
+    for ((batch_id, chunk), rows) in given_up {
+        if let Err(error) = subscriber.batches.failed(batch_id, *chunk, rows).await {
+            // The messages themselves are in the dead-letter queue, whose depth tells of them.
+            tracing::warn!(
+                batchId = batch_id,
+                rows = rows.len(),
+                cause = format!("{error:?}"),
+                "rows that were given up are not counted"
+            );
+        }
+    }
+    let mut uncounted = Vec::new();
+    for ((batch_id, chunk), rows) in created {
+        if let Err(error) = subscriber.batches.created(batch_id, *chunk, rows).await {
+            tracing::error!(
+                batchId = batch_id,
+                rows = rows.len(),
+                cause = format!("{error:?}"),
+                "created rows are not counted; their messages come again"
+            );
+            uncounted.push((batch_id.clone(), *chunk));
+        }
+    }
+    uncounted
+}
+
+/// The chunk that a row came in.
+fn place(message: &RowMessage) -> (String, u32) {
+    (message.batch_id.clone(), message.chunk)
+}
+
+fn tell(record: &SqsMessage, message: Option<&RowMessage>, error: &RowError) {
+    tracing::error!(
+        messageId = record.message_id,
+        correlationId = message.map(|message| message.correlation_id.as_str()),
+        batchId = message.map(|message| message.batch_id.as_str()),
+        row = message.map(|message| message.row.row),
+        cause = format!("{error:?}"),
+        "{error}"
+    );
+}
+
+/// How often the message was received, with this time.
+fn receives(record: &SqsMessage) -> u32 {
+    let receives = record.attributes.get("ApproximateReceiveCount");
+    receives.and_then(|count| count.parse().ok()).unwrap_or(1)
+}

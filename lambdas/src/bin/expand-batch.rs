@@ -1,0 +1,7 @@
+//! Chunks of rows.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    patterns_lambdas::run("expand-batch")
+}
