@@ -96,7 +96,7 @@ async fn create(world: &World, pattern: &str, number: usize) {
 }
 
 /// Processes that run a function.
-fn functions(pid: u32) -> Vec<u32> {
+pub fn functions(pid: u32) -> Vec<u32> {
     let is_function = |pid: &u32| {
         std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
             line.split(|byte| *byte == 0)

@@ -8,6 +8,7 @@ mod async_controller;
 mod bad_input;
 mod checkout;
 mod dashboard;
+mod fan_out;
 mod gateway;
 mod handoff;
 mod insight;
