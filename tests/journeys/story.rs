@@ -334,15 +334,16 @@ async fn a_burst_makes_the_backlog_rise_and_fall() {
         .map(|part| ended[*part].as_u64().unwrap())
         .sum();
     assert_eq!(sum, 500, "every task is accounted for: {ended}");
-    let tasks = world.command(&["task", "list", "--pattern", "queue-leveling"]);
-    let stored = tasks.json.as_array().unwrap().len();
-    assert!(stored as u64 >= ended["sent"].as_u64().unwrap(), "{ended}");
+    // A request whose answer came too late may still store its task after the burst has ended.
     eventually("each stored task is delivered once", async || {
+        let tasks = world.command(&["task", "list", "--pattern", "queue-leveling"]);
+        let stored = tasks.json.as_array()?.len();
         let deliveries = world.deliveries("queue-leveling").await;
         let delivered = deliveries
             .iter()
             .filter(|(_, status, attempts)| status == "DELIVERED" && *attempts == 1);
-        (delivered.count() == stored).then_some(())
+        let enough = stored as u64 >= ended["sent"].as_u64().unwrap();
+        (enough && delivered.count() == stored).then_some(())
     })
     .await;
     assert!(world.stop().success());
