@@ -142,7 +142,8 @@ pub fn event_id(queue_arn: &str, message_id: &str) -> String {
     hex(digest.get(..6).unwrap_or_default())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Two hexadecimal digits for each byte.
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut out, byte| {
         // Writing to a String cannot fail.

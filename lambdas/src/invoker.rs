@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_lambda::Client;
-use aws_sdk_lambda::config::retry::RetryConfig;
-use aws_sdk_lambda::config::timeout::TimeoutConfig;
 use aws_sdk_lambda::error::SdkError;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A connection that takes longer to be made will not be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::aws;
 
 /// Why a function was not told, or gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -85,19 +82,9 @@ impl Invoker {
     /// caller's to divide, and a second attempt would do twice what was asked once.
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
-        let once = aws_sdk_lambda::config::Builder::from(config)
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .disable_operation_attempt_timeout()
-                    .disable_operation_timeout()
-                    .build(),
-            )
-            .build();
         Self {
             telling: Client::new(config),
-            asking: Client::from_conf(once),
+            asking: aws::asking(config),
         }
     }
 

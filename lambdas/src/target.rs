@@ -15,6 +15,7 @@ use aws_sdk_lambda::primitives::Blob;
 use lambda_http::http::{HeaderMap, HeaderValue, Method, Response};
 use reqwest::Url;
 
+use crate::aws::{self, CONNECT_TIMEOUT};
 use crate::settings::Settings;
 
 mod event;
@@ -22,9 +23,6 @@ mod reply;
 
 /// A function neither takes nor gives more than 6 MB (AWS Lambda developer guide, "Lambda quotas").
 pub const MAX_BYTES: usize = 6 * 1024 * 1024;
-
-/// A connection that takes longer to be made will not be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where a service is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,24 +140,13 @@ pub struct Caller {
 impl Caller {
     /// `config` brings the credentials; attempts and timeouts are the caller's own.
     pub fn new(config: &SdkConfig) -> Result<Self, reqwest::Error> {
-        let once = aws_sdk_lambda::config::Builder::from(config)
-            .retry_config(aws_sdk_lambda::config::retry::RetryConfig::disabled())
-            .timeout_config(
-                aws_sdk_lambda::config::timeout::TimeoutConfig::builder()
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    // Each call has a timeout of its own, which may be longer than those of `config`.
-                    .disable_operation_timeout()
-                    .disable_operation_attempt_timeout()
-                    .build(),
-            )
-            .build();
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             // An answer that leads elsewhere is the client's to follow.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self {
-            lambda: aws_sdk_lambda::Client::from_conf(once),
+            lambda: aws::asking(config),
             http,
         })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_lambda::operation::get_function::GetFunctionOutput;
 use aws_sdk_lambda::operation::get_function_event_invoke_config::GetFunctionEventInvokeConfigOutput;
 use aws_sdk_lambda::types::{Concurrency, Environment, FunctionConfiguration, InvocationType};
 use patterns_core::function::{FAIL_RATE_VARIABLE, PATTERN_TAG};
@@ -72,16 +73,7 @@ impl Aws {
 
     /// What a function may do.
     pub async fn limits(&self, function: &str) -> Result<Limits, Problem> {
-        let answer = self
-            .lambda
-            .get_function()
-            .function_name(function)
-            .send()
-            .await;
-        let output = answer.map_err(|error| {
-            let what = format!("cannot read the function {function}");
-            problem(what, "lambda:GetFunction", &error)
-        })?;
+        let output = self.read_function(function).await?;
         let positive = |number: i32| u64::try_from(number).ok();
         Ok(Limits {
             timeout_seconds: output
@@ -240,20 +232,7 @@ impl Aws {
 
     /// A function's environment as it is now.
     pub async fn environment(&self, function: &str) -> Result<FunctionEnvironment, Problem> {
-        let answer = self
-            .lambda
-            .get_function()
-            .function_name(function)
-            .send()
-            .await;
-        let output = answer.map_err(|error| {
-            let what = format!("cannot read the function {function}");
-            let mut problem = problem(what, "lambda:GetFunction", &error);
-            if has_code(&error, "ResourceNotFoundException") {
-                problem.kind = ProblemKind::NotFound;
-            }
-            problem
-        })?;
+        let output = self.read_function(function).await?;
         let configuration = output.configuration();
         Ok(FunctionEnvironment {
             pattern: output
@@ -266,6 +245,23 @@ impl Aws {
             revision_id: configuration
                 .and_then(|configuration| configuration.revision_id())
                 .map(str::to_owned),
+        })
+    }
+
+    async fn read_function(&self, function: &str) -> Result<GetFunctionOutput, Problem> {
+        let answer = self
+            .lambda
+            .get_function()
+            .function_name(function)
+            .send()
+            .await;
+        answer.map_err(|error| {
+            let what = format!("cannot read the function {function}");
+            let mut problem = problem(what, "lambda:GetFunction", &error);
+            if has_code(&error, "ResourceNotFoundException") {
+                problem.kind = ProblemKind::NotFound;
+            }
+            problem
         })
     }
 

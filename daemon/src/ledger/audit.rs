@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Ledger, Standing};
 use crate::database::DatabaseError;
+use crate::letter::hex;
 
 /// A step of the schema.
 pub(super) const TABLE: &str = "
@@ -322,13 +323,4 @@ impl Written {
             hash: self.hash,
         })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut out, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }

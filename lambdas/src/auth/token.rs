@@ -1,12 +1,11 @@
 //! Tokens: 256 random bits, which only the client keeps. The table has their SHA-256, so who reads it cannot act for anybody;
 //! a slow hash would add nothing, because nobody guesses 256 bits.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use lambda_http::http::{HeaderMap, header};
-use sha2::{Digest, Sha256};
+
+use crate::idempotency::answer::hash;
 
 /// 32 bytes in base64.
 const LENGTH: usize = 43;
@@ -21,12 +20,7 @@ pub fn new() -> Result<String, getrandom::Error> {
 /// What the table keeps of it.
 #[must_use]
 pub fn digest(token: &str) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(token) {
-        // Writing to a String does not fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    hash(token.as_bytes())
 }
 
 /// The token in `Authorization: Bearer …`, if what is there can be one.

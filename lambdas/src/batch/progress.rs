@@ -6,7 +6,6 @@ use std::collections::{BTreeSet, HashMap};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -130,12 +129,8 @@ impl Batches {
         chunk: u32,
         groups: &BTreeSet<u32>,
     ) -> Result<(), ProgressError> {
-        self.chunk(batch_id, chunk)
-            .update_expression("SET expiresAt = :expires ADD sent :groups")
-            .expression_attribute_values(":groups", set(groups))
-            .send()
-            .await?;
-        Ok(())
+        self.change(batch_id, chunk, "ADD sent :numbers", groups)
+            .await
     }
 
     /// Rows whose task is stored; they are not given up any more.
@@ -145,12 +140,13 @@ impl Batches {
         chunk: u32,
         rows: &BTreeSet<u32>,
     ) -> Result<(), ProgressError> {
-        self.chunk(batch_id, chunk)
-            .update_expression("SET expiresAt = :expires ADD created :rows DELETE failed :rows")
-            .expression_attribute_values(":rows", set(rows))
-            .send()
-            .await?;
-        Ok(())
+        self.change(
+            batch_id,
+            chunk,
+            "ADD created :numbers DELETE failed :numbers",
+            rows,
+        )
+        .await
     }
 
     /// Rows that are given up.
@@ -160,12 +156,8 @@ impl Batches {
         chunk: u32,
         rows: &BTreeSet<u32>,
     ) -> Result<(), ProgressError> {
-        self.chunk(batch_id, chunk)
-            .update_expression("SET expiresAt = :expires ADD failed :rows")
-            .expression_attribute_values(":rows", set(rows))
-            .send()
-            .await?;
-        Ok(())
+        self.change(batch_id, chunk, "ADD failed :numbers", rows)
+            .await
     }
 
     /// What was done of a chunk so far.
@@ -212,13 +204,25 @@ impl Batches {
         sum(batch_id, upload, chunks).map(Some)
     }
 
-    fn chunk(&self, batch_id: &str, chunk: u32) -> UpdateItemFluentBuilder {
+    /// Changes sets of a chunk by `numbers`.
+    async fn change(
+        &self,
+        batch_id: &str,
+        chunk: u32,
+        change: &str,
+        numbers: &BTreeSet<u32>,
+    ) -> Result<(), ProgressError> {
         self.client
             .update_item()
             .table_name(&self.table)
             .key("pk", key(batch_id))
             .key("sk", chunk_key(chunk))
+            .update_expression(format!("SET expiresAt = :expires {change}"))
             .expression_attribute_values(":expires", expires())
+            .expression_attribute_values(":numbers", set(numbers))
+            .send()
+            .await?;
+        Ok(())
     }
 }
 
