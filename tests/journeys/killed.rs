@@ -1,11 +1,11 @@
 //! Function processes end at any moment, with kill -9, while tasks are created: nothing is lost, and nothing is done twice.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::bad_input::descendants;
 use crate::story::{HANDOFF_CONSUMER, HANDOFF_FAILURES, QUEUE_CONSUMER, QUEUE_FAILURES};
@@ -20,28 +20,32 @@ async fn functions_that_are_killed_lose_nothing_and_do_nothing_twice() {
     for consumer in [HANDOFF_CONSUMER, QUEUE_CONSUMER] {
         world.limit(consumer, 3).await;
     }
-    let over = AtomicBool::new(false);
+    let created = Notify::new();
     let load = async {
         for pattern in ["internal-handoff", "queue-leveling"] {
-            let tasks = (0..TASKS).map(|number| create(&world, pattern, number));
+            let tasks = (0..TASKS).map(async |number| {
+                create(&world, pattern, number).await;
+                created.notify_one();
+            });
             futures::future::join_all(tasks).await;
         }
-        over.store(true, Ordering::Relaxed);
     };
+    let mut killed = 0;
     let kills = async {
-        let mut killed = 0;
-        while !over.load(Ordering::Relaxed) {
-            let functions = functions(world.pid());
-            if let Some(pid) = fastrand::choice(&functions) {
+        loop {
+            // Between two kills a task has to get through, or on a slow machine none ever would.
+            created.notified().await;
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(..100))).await;
+            if let Some(pid) = fastrand::choice(&functions(world.pid())) {
                 signal(*pid, Signal::KILL);
                 killed += 1;
             }
-            // Between two kills some work has to get through, or nothing ever would.
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        killed
     };
-    let ((), killed) = tokio::join!(load, kills);
+    tokio::select! {
+        () = load => {}
+        () = kills => {}
+    }
     assert!(killed > 0, "something was killed");
 
     for (pattern, failures) in [
