@@ -616,9 +616,9 @@ mod tests {
         assert_eq!(plans.get("0", now).unwrap_err().kind, ProblemKind::NotFound);
         assert!(plans.get("1", now).is_ok());
         let later = now + SignedDuration::from_mins(10);
-        assert_eq!(
-            plans.get("1", later).unwrap_err().kind,
-            ProblemKind::Conflict
-        );
+        let expired = plans.get("1", later).unwrap_err();
+        assert_eq!(expired.kind, ProblemKind::Conflict);
+        assert_eq!(expired.what, "the plan has expired");
+        assert_eq!(expired.fix, "make a new plan");
     }
 }

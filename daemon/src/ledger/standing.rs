@@ -180,6 +180,31 @@ impl Ledger {
     }
 }
 
+impl Ledger {
+    /// Events that came back, of those that were sent since the daemon last paused an operation for the operator to decide;
+    /// and those of them that failed as before.
+    pub async fn returned_since_ask(
+        &self,
+        operation_id: &str,
+    ) -> Result<(u64, u64), DatabaseError> {
+        let id = operation_id.to_owned();
+        self.database
+            .read(move |connection| {
+                Ok(connection
+                    .prepare_cached(
+                        "SELECT coalesce(sum(1 - taken), 0), coalesce(sum(alike), 0)
+                         FROM returns CROSS JOIN events USING (operation, message_id)
+                         WHERE operation = ?1 AND sent_at > coalesce((
+                             SELECT max(at) FROM audit
+                             WHERE operation = ?1 AND verb = 'pause' AND detail ->> '$.why' IS NOT NULL
+                         ), 0)",
+                    )?
+                    .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?)
+            })
+            .await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

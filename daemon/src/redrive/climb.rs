@@ -31,6 +31,8 @@ struct Before {
     deleted: u64,
     /// What verdicts on earlier steps have taken into account; also in an earlier run.
     returned: Returned,
+    /// Events that were known to have come back.
+    back: u64,
     /// When the first look may begin.
     look_from: Instant,
     target: Option<u64>,
@@ -47,7 +49,14 @@ impl Run<'_> {
     /// Deals with the plan's events step by step.
     pub(super) async fn climb(&self) {
         let steps = &self.task.plan.steps;
-        let mut place = Place::after(steps, self.task.plan.planned - self.left());
+        // What a run that was killed may have sent counts as sent, or the step would send as many more.
+        let perhaps = match self.perhaps_sent().await {
+            Ok(perhaps) => perhaps,
+            Err(error) => return self.end(Ended::Ledger(error)),
+        };
+        let planned = self.task.plan.planned;
+        let done = (planned - self.left()).saturating_add(perhaps).min(planned);
+        let mut place = Place::after(steps, done);
         let mut returned = match self.engine.ledger.considered(self.id()).await {
             Ok(considered) => considered.unwrap_or_else(|| self.returned()),
             Err(error) => return self.end(Ended::Ledger(error)),
@@ -56,7 +65,10 @@ impl Run<'_> {
         while self.left() > 0 && !self.is_over() {
             let mut before = self.before(place, returned, look_from).await;
             // What came back while nobody worked on it may be enough.
-            let (so_far, _) = self.returned_since(returned);
+            let so_far = match self.returned_since(returned).await {
+                Ok((so_far, _)) => so_far,
+                Err(error) => return self.end(Ended::Ledger(error)),
+            };
             if place.before > 0 && ramp::too_many(place.number(), so_far, place.before) {
                 place.size = 0;
             }
@@ -74,13 +86,18 @@ impl Run<'_> {
                 if let Err(error) = self.write_deleted().await {
                     self.end(Ended::Ledger(error));
                 }
-            } else if let Ok(Some(at)) = self.last_sent().await {
+            } else if perhaps == 0
+                && let Ok(Some(at)) = self.last_sent().await
+            {
                 sent_at = at;
             }
             if self.left() == 0 || self.is_over() {
                 return;
             }
-            let (so_far, alike) = self.returned_since(returned);
+            let (so_far, alike) = match self.returned_since(returned).await {
+                Ok(returned) => returned,
+                Err(error) => return self.end(Ended::Ledger(error)),
+            };
             let mut seen = Seen {
                 step: place.number(),
                 sent,
@@ -88,6 +105,7 @@ impl Run<'_> {
                 window: self.window(),
                 returned: so_far,
                 returned_alike: alike,
+                late: 0,
                 looked: None,
                 look_from,
                 grown: None,
@@ -97,7 +115,7 @@ impl Run<'_> {
             let Some(verdict) = self.verdict(place, &mut seen, &mut before).await else {
                 return;
             };
-            returned = (returned.0 + seen.returned, returned.1 + seen.returned_alike);
+            returned = self.returned();
             look_from = before.look_from;
             let ledger = &self.engine.ledger;
             if let Err(error) = ledger.consider(self.id(), returned.0, returned.1).await {
@@ -148,7 +166,12 @@ impl Run<'_> {
                     shown.returned = returned;
                     shown.returned_alike = alike;
                 });
-                (seen.returned, seen.returned_alike) = self.returned_since(before.returned);
+                match self.returned_since(before.returned).await {
+                    Ok(since) => (seen.returned, seen.returned_alike) = since,
+                    Err(error) => self.end(Ended::Ledger(error)),
+                }
+                let back = returned.saturating_sub(before.back);
+                seen.late = back.saturating_sub(seen.returned);
                 complete
             }
             Err(problem) => {
@@ -168,12 +191,27 @@ impl Run<'_> {
             .map_or((0, 0), |redrive| (redrive.returned, redrive.returned_alike))
     }
 
-    fn returned_since(&self, (earlier, alike_earlier): Returned) -> Returned {
+    /// What came back besides that, of the events that were sent since too many made the operator decide: of those before
+    /// it is known that they may come back.
+    async fn returned_since(
+        &self,
+        (earlier, alike_earlier): Returned,
+    ) -> Result<Returned, DatabaseError> {
         let (returned, alike) = self.returned();
-        (
-            returned.saturating_sub(earlier),
-            alike.saturating_sub(alike_earlier),
-        )
+        let (most, alike_most) = self.engine.ledger.returned_since_ask(self.id()).await?;
+        Ok((
+            returned.saturating_sub(earlier).min(most),
+            alike.saturating_sub(alike_earlier).min(alike_most),
+        ))
+    }
+
+    /// How many events an earlier run may have sent, without having written down whether it did.
+    async fn perhaps_sent(&self) -> Result<u64, DatabaseError> {
+        let ledger = &self.engine.ledger;
+        let left = ledger
+            .leftover(self.id(), jiff::Timestamp::UNIX_EPOCH)
+            .await?;
+        Ok(u64::try_from(left.intent.len()).unwrap_or(u64::MAX))
     }
 
     fn show_step(&self, place: Place, waits: Option<String>) {
@@ -211,6 +249,7 @@ impl Run<'_> {
         Before {
             deleted,
             returned,
+            back: self.returned().0,
             look_from,
             target: match &target {
                 Some(queue) => self.depth(queue).await,

@@ -173,6 +173,8 @@ pub struct Seen {
     pub returned: u64,
     /// Those of them with the error that they had before.
     pub returned_alike: u64,
+    /// Besides these, events that were sent before the operator last had to decide, and came back since the step began.
+    pub late: u64,
     /// When the last look began, and whether it met everything.
     pub looked: Option<(Instant, bool)>,
     /// When the next look may begin: a look is not free.
@@ -318,17 +320,29 @@ pub fn too_many(step: u32, returned: u64, sent: u64) -> bool {
     returned > 0 && (step <= STRICT_STEPS || returned.saturating_mul(10) > sent)
 }
 
+/// How many of the returned events failed as before. What a redrive policy moves says nothing of its error, so none may mean
+/// that there is nothing to compare.
+fn alike(returned: u64, alike: u64) -> String {
+    match alike {
+        0 => String::new(),
+        all if all == returned => ", with the error that they had before".to_owned(),
+        some => format!(", {some} of them with the error that they had before"),
+    }
+}
+
 /// What speaks against sending more.
 fn stop(seen: &Seen, elapsed: Duration) -> Option<String> {
     let list = "see `patterns-tui failed list`";
     if too_many(seen.step, seen.returned, seen.sent) {
         return Some(format!(
-            "{} of {} events came back, {} of them with the error that they had before ({list})",
-            seen.returned, seen.sent, seen.returned_alike
+            "{} of {} events came back{} ({list})",
+            seen.returned,
+            seen.sent,
+            alike(seen.returned, seen.returned_alike)
         ));
     }
     // Not all that grows is ours: without a complete look it may be, and with one it is not.
-    let grown = seen.grown.unwrap_or(0);
+    let grown = seen.grown.unwrap_or(0).saturating_sub(seen.late);
     let strangers = grown.saturating_sub(seen.returned);
     let unknown = !matches!(seen.looked, Some((_, true))) && strangers >= STRANGERS_LEAST;
     if seen.window.is_some() && elapsed >= COUNTS_SETTLE {

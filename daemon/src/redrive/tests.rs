@@ -15,7 +15,7 @@ use super::*;
 use crate::aws::canned::{Answer, aws, function, queue, throttled};
 use crate::aws::metrics::{Figures, FunctionFigures};
 use crate::command::Commands;
-use crate::ledger::{Met, Wish};
+use crate::ledger::{Arrival, Met, Outcome, Step, Verdict, Wish};
 
 /// Of the operation that has not ended.
 pub const OPERATION: &str = "op-1";
@@ -939,6 +939,173 @@ async fn what_came_back_while_a_ramp_was_paused_stops_it() {
     steer(Wish::Cancel).await.unwrap();
     shown(&commands, OPERATION, OperationState::Cancelled).await;
     assert_eq!(shelf.lock().unwrap().sent, [1]);
+}
+
+/// Redrives five chosen of 300 000 messages; how many of them were sent and skipped, and how many messages stayed.
+async fn five_of_many(places: [u32; 5]) -> (u64, u64, usize) {
+    const MANY: u32 = 300_000;
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = Shelf::holding((0..MANY).map(|number| format!("m-{number}")));
+    let aws = shelf_aws(&shelf).await;
+    let ledger = Ledger::open(dir.path()).unwrap();
+    let (world, _) = ledger.enter(world(&aws)).await.unwrap();
+    let task = Task {
+        operation_id: OPERATION.to_owned(),
+        plan: Plan {
+            selection: Selection::Chosen(Vec::new()),
+            planned: 5,
+            ..plan("plan-1")
+        },
+    };
+    let chosen: Vec<_> = places.iter().map(|place| format!("m-{place}")).collect();
+    let begun = ledger.begin(world, task, DLQ, chosen.clone(), None);
+    begun.await.unwrap();
+    drop(ledger);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    let mut snapshots = commands.state.snapshots();
+    let ended = snapshots.wait_for(|snapshot| {
+        let operation = snapshot.operation(OPERATION);
+        operation.is_some_and(|operation| operation.state().ended())
+    });
+    tokio::time::timeout(LONG * 10, ended)
+        .await
+        .unwrap()
+        .unwrap();
+    let redrive = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!(redrive.state, OperationState::Completed, "{redrive:?}");
+    assert_eq!((redrive.deleted, redrive.failed), (redrive.sent, 0));
+    let shelf = shelf.lock().unwrap();
+    assert_eq!(shelf.sent.iter().sum::<u64>(), redrive.sent);
+    assert!(shelf.hidden.is_empty(), "nothing stays hidden");
+    (redrive.sent, redrive.skipped, shelf.visible.len())
+}
+
+#[tokio::test]
+async fn five_chosen_events_are_found_among_many_others() {
+    assert_eq!(
+        five_of_many([3, 500, 1_000, 2_000, 3_000]).await,
+        (5, 0, 299_995)
+    );
+}
+
+/// SQS lets 120 000 messages be in flight, so not all of them can be met.
+#[tokio::test]
+#[ignore = "takes minutes: 100 000 messages are received"]
+async fn what_lies_too_deep_is_reported_and_not_waited_for() {
+    assert_eq!(
+        five_of_many([3, 500, 1_000, 2_000, 299_999]).await,
+        (4, 1, 299_996)
+    );
+}
+
+/// Lets the ledger know of events that were sent, and of some more that may have been.
+async fn earlier_run(ledger: &Ledger, sent: std::ops::Range<u32>, perhaps: std::ops::Range<u32>) {
+    for (number, known) in sent
+        .map(|number| (number, true))
+        .chain(perhaps.map(|number| (number, false)))
+    {
+        let message_id = format!("m-{number}");
+        let arrival = Arrival {
+            message_id: message_id.clone(),
+            receipt_handle: message_id.clone(),
+            refused: None,
+            repeat_within: None,
+            request_id: None,
+            signature: "Boom".to_owned(),
+        };
+        let intended = ledger.intend(OPERATION, DLQ, true, vec![arrival], Vec::new());
+        assert_eq!(intended.await.unwrap(), [Verdict::Send]);
+        if known {
+            let steps = [Step::Sent(format!("new-{message_id}")), Step::Deleted];
+            let outcomes = steps.map(|step| Outcome {
+                message_id: message_id.clone(),
+                step,
+            });
+            ledger.settle(OPERATION, outcomes.into()).await.unwrap();
+        }
+    }
+}
+
+/// What was sent as these messages came back.
+async fn come_back(ledger: &Ledger, aws: &Aws, numbers: std::ops::Range<u32>) {
+    let (world, _) = ledger.enter(world(aws)).await.unwrap();
+    let back = numbers.map(|number| Met {
+        message_id: format!("new-m-{number}"),
+        request_id: None,
+        signature: "Boom".to_owned(),
+    });
+    let returned = ledger.returned(world, DLQ, back.collect()).await;
+    assert_eq!(returned.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_killed_run_may_have_sent_belongs_to_its_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = Shelf::holding((6..100).map(|number| format!("m-{number}")));
+    let aws = shelf_aws(&shelf).await;
+    let ledger = unfinished_of(dir.path(), &aws, ramped(3600)).await;
+    earlier_run(&ledger, 0..6, 6..26).await;
+    drop(ledger);
+    let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
+    // The third step is of 25.
+    assert_eq!(waits(&commands).await.0, 3);
+    assert_eq!(shelf.lock().unwrap().sent.iter().sum::<u64>(), 5);
+    let redrive = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!((redrive.sent, redrive.in_doubt_count), (11, 20));
+}
+
+/// Five of five come back, one of them before the redrive stops, the others while it is paused.
+#[tokio::test]
+async fn what_comes_back_late_stops_no_redrive_that_was_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let shelf = Shelf::holding((6..100).map(|number| format!("m-{number}")));
+    let aws = shelf_aws(&shelf).await;
+    let ledger = unfinished_of(dir.path(), &aws, ramped(0)).await;
+    earlier_run(&ledger, 0..6, 0..0).await;
+    come_back(&ledger, &aws, 1..2).await;
+    drop(ledger);
+    let commands = daemon(dir.path(), aws.clone(), false, &CancellationToken::new()).await;
+    shown(&commands, OPERATION, OperationState::Paused).await;
+    idle(&commands).await;
+    let stopped = async || {
+        let redrive = commands.engine.operation(OPERATION).await.unwrap();
+        (redrive.sent, redrive.returned, redrive.error.unwrap())
+    };
+    let (sent, returned, why) = stopped().await;
+    assert_eq!((sent, returned), (6, 1));
+    assert!(why.contains("1 of 5 events came back"), "{why}");
+
+    come_back(&commands.engine.ledger, &aws, 2..6).await;
+    shelf.lock().unwrap().broken = true;
+    let resume = async || {
+        commands
+            .engine
+            .steer(OPERATION, Wish::Resume, None)
+            .await
+            .unwrap();
+    };
+    resume().await;
+    // Those that are sent from now on count.
+    let mut snapshots = commands.state.snapshots();
+    let again = snapshots.wait_for(|snapshot| {
+        snapshot.operation(OPERATION).is_some_and(|operation| {
+            let Operation::Redrive(redrive) = operation else {
+                return false;
+            };
+            redrive.state == OperationState::Paused && redrive.sent > 6
+        })
+    });
+    tokio::time::timeout(LONG, again).await.unwrap().unwrap();
+    idle(&commands).await;
+    let (sent, returned, why) = stopped().await;
+    assert_eq!((sent, returned), (11, 10));
+    assert!(why.contains("5 of 5 events came back"), "{why}");
+
+    shelf.lock().unwrap().broken = false;
+    resume().await;
+    shown(&commands, OPERATION, OperationState::Completed).await;
+    let ended = commands.engine.operation(OPERATION).await.unwrap();
+    assert_eq!((ended.sent, ended.returned), (100, 10));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ fn seen(step: u32, sent: u64, now: Instant) -> Seen {
         window: Some(SECOND * 90),
         returned: 0,
         returned_alike: 0,
+        late: 0,
         looked: None,
         look_from: now,
         grown: Some(0),
@@ -250,6 +251,21 @@ fn what_is_seen_is_said() {
             && why.contains("failed list"),
         "{why}"
     );
+    let all = Seen {
+        returned_alike: 3,
+        ..returned.clone()
+    };
+    let why = said(&all, 0);
+    assert!(
+        why.contains("3 of 25 events came back, with the error that they had before ("),
+        "{why}"
+    );
+    let unlike = Seen {
+        returned_alike: 0,
+        ..returned.clone()
+    };
+    let why = said(&unlike, 0);
+    assert!(why.contains("3 of 25 events came back (see"), "{why}");
     let few = Seen {
         returned: 2,
         ..returned
@@ -285,6 +301,11 @@ fn what_is_seen_is_said() {
     };
     assert!(waits(&strangers, 59));
     assert!(said(&strangers, 60).contains("26 other events"));
+    let late = Seen {
+        late: 20,
+        ..strangers.clone()
+    };
+    assert!(waits(&late, 60), "the operator knows of these");
     let unseen = Seen {
         grown: Some(10),
         looked: Some((begin, false)),
