@@ -2,7 +2,8 @@
 
 use patterns_core::failed::Filter;
 use patterns_core::operation::{
-    Edit, Edited, Level, Manner, Operation, OperationState, Outlook, Plan, Redrive, Selection,
+    Edit, Edited, Level, Manner, Operation, OperationState, Outlook, Plan, RATE_MAX, Redrive,
+    Selection,
 };
 use patterns_core::problem::{Problem, ProblemKind, exit};
 use patterns_core::protocol::{Reply, Request};
@@ -17,6 +18,7 @@ use crate::{diff, figure, print, statement, verdict};
 /// What is wrong with the command line itself.
 pub fn check(args: &cli::Redrive) -> Result<(), Problem> {
     require_short(args.reason.as_deref())?;
+    possible(args.manner.rate)?;
     let asks = !(args.yes || args.dry_run);
     if asks && change::on_stdin(&args.change) {
         return Err(Problem::new(
@@ -27,6 +29,19 @@ pub fn check(args: &cli::Redrive) -> Result<(), Problem> {
         ));
     }
     require_yes_or_terminal(!asks)
+}
+
+/// What is no number is none in JSON either, and without a rate a redrive goes as fast as it can.
+fn possible(rate: Option<f64>) -> Result<(), Problem> {
+    match rate {
+        Some(rate) if !(rate > 0.0 && rate <= RATE_MAX) => Err(Problem::new(
+            ProblemKind::Usage,
+            "the rate is not possible",
+            format!("{rate} events per second are not above 0 and at most {RATE_MAX}"),
+            "choose another, or none to go as fast as it can",
+        )),
+        _ => Ok(()),
+    }
 }
 
 pub async fn run(
@@ -199,6 +214,14 @@ pub fn facts(redrive: &Redrive) -> String {
 mod tests {
     use super::*;
     use crate::sample;
+
+    #[test]
+    fn what_is_no_number_is_no_rate() {
+        for rate in [0.0, -1.0, 1e9, f64::NAN, f64::INFINITY] {
+            assert_eq!(possible(Some(rate)).unwrap_err().kind, ProblemKind::Usage);
+        }
+        assert!(possible(Some(0.1)).is_ok() && possible(None).is_ok());
+    }
 
     #[test]
     fn a_paused_redrive_says_why_and_what_to_do() {
