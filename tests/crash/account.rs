@@ -27,7 +27,7 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_patterns-local");
 pub const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Longer than a redrive hides what it receives: after it, what a killed daemon had in hand is visible again.
-const HIDDEN: Duration = Duration::from_secs(31);
+pub const HIDDEN: Duration = Duration::from_secs(31);
 
 /// Nothing happened for this long: whoever waits, waits for something hidden.
 const QUIET: Duration = Duration::from_secs(2);
@@ -58,6 +58,15 @@ impl Route {
             Self::Function => "notify",
             Self::Fifo => "orders.fifo",
         }
+    }
+
+    /// Faults by which some of what is sent is refused for now.
+    pub fn refuses_for_now(self) -> Value {
+        let operation = match self {
+            Self::Queue | Self::Fifo => "SendMessageBatch",
+            Self::Function => "Invoke",
+        };
+        json!([{"operation": operation, "times": 3, "fault": {"kind": "error", "error": "throttling"}}])
     }
 }
 
@@ -166,6 +175,18 @@ impl Account {
         self.put_function("POST", "/2015-03-31/functions", &function)
             .await;
         let config = json!({"DestinationConfig": {"OnFailure": {"Destination": queue}}});
+        let path = "/2019-09-25/functions/notify/event-invoke-config";
+        self.put_function("PUT", path, &config).await;
+    }
+
+    /// Makes the function give up at once, and soon.
+    pub async fn hasten(&self) {
+        let timeout = json!({"Timeout": 3});
+        let path = "/2015-03-31/functions/notify/configuration";
+        self.put_function("PUT", path, &timeout).await;
+        let queue = arn(Route::Function.dead_letters());
+        let config = json!({"MaximumRetryAttempts": 0,
+            "DestinationConfig": {"OnFailure": {"Destination": queue}}});
         let path = "/2019-09-25/functions/notify/event-invoke-config";
         self.put_function("PUT", path, &config).await;
     }
@@ -340,7 +361,7 @@ fn is_fifo(queue: &str) -> bool {
     queue.rsplit_once('.').is_some_and(|(_, end)| end == "fifo")
 }
 
-fn arn(queue: &str) -> String {
+pub fn arn(queue: &str) -> String {
     format!("arn:aws:sqs:us-east-1:000000000000:{queue}")
 }
 

@@ -2,6 +2,7 @@
 //! emulator's own log of every message's life.
 //!
 //! - `storm`: `kill -9` again and again until the redrive is done
+//! - `ramp`: the same of one in steps, in which each waits for a verdict on the one before
 //! - `points`: an end at every labelled place, each for the first, second and third time
 //! - `faults`: what AWS and the network do wrong
 //! - `disk`: a ledger that cannot be written
@@ -15,7 +16,8 @@
 //! cargo test --release -p patterns-local --test crash -- --ignored --nocapture --test-threads 1 long_storms
 //! ```
 //!
-//! The second is the long form: 100 000 events, killed until they are back, with 20 seeds (`STORM_SEEDS=3` for fewer).
+//! The second is the long form: 100 000 events, killed until they are back, with 20 seeds (`STORM_SEEDS=3` and
+//! `STORM_EVENTS=10000` for fewer).
 
 // A test says what is wrong by ending there.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -27,6 +29,8 @@ mod events;
 mod faults;
 mod function;
 mod points;
+mod ramp;
 mod storm;
 mod take_back;
 mod verdict;
+mod wish;

@@ -193,9 +193,11 @@ async fn graceful_stops_double_nothing() {
 }
 
 async fn long(route: Route) {
-    let seeds = std::env::var("STORM_SEEDS").map_or(20, |seeds| seeds.parse().unwrap());
+    let number =
+        |name: &str, usual| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
+    let (seeds, events) = (number("STORM_SEEDS", 20), number("STORM_EVENTS", 100_000));
     for seed in 1..=seeds {
-        storm(Blow::Kill, route, seed, 100_000).await;
+        storm(Blow::Kill, route, seed as u64, events).await;
     }
 }
 

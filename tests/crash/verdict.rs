@@ -35,6 +35,15 @@ struct Original<'a> {
 impl Verdict {
     /// Of a redrive of `events`, from all that was told since they were sent.
     pub fn of(lines: &[Line], route: Route, events: &[Event]) -> Self {
+        Self::between(lines, route.dead_letters(), route.target(), events)
+    }
+
+    /// Of taking `events` back that a redrive had sent, from all that was told since before that redrive.
+    pub fn back(lines: &[Line], route: Route, events: &[Event]) -> Self {
+        Self::between(lines, route.target(), route.dead_letters(), events)
+    }
+
+    fn between(lines: &[Line], from: &str, to: &str, events: &[Event]) -> Self {
         let arrives: HashMap<_, _> = events
             .iter()
             .map(|event| (sum(&event.body), sum(&event.payload)))
@@ -45,7 +54,7 @@ impl Verdict {
         for line in lines {
             let queue = line.queue.as_deref();
             match (line.event.as_str(), &line.message_id) {
-                ("sent", Some(id)) if queue == Some(route.dead_letters()) => {
+                ("sent", Some(id)) if queue == Some(from) => {
                     let payload = &arrives[line.body.as_ref().unwrap()];
                     by_payload.insert(payload, id);
                     let original = Original {
@@ -55,20 +64,19 @@ impl Verdict {
                     };
                     assert!(originals.insert(id, original).is_none());
                 }
-                ("deleted", Some(id)) if queue == Some(route.dead_letters()) => {
+                ("deleted", Some(id)) if queue == Some(from) => {
                     if let Some(original) = originals.get_mut(id) {
                         original.deleted = Some(line.n);
                     }
                 }
-                ("sent" | "accepted", _)
-                    if queue.or(line.function.as_deref()) == Some(route.target()) =>
-                {
+                ("sent" | "accepted", _) if queue.or(line.function.as_deref()) == Some(to) => {
                     let payload = line.body.as_ref().or(line.payload.as_ref()).unwrap();
                     let original = by_payload
                         .get(payload)
                         .and_then(|id| originals.get_mut(*id));
                     match original {
-                        Some(original) if route == Route::Function || same(original.line, line) => {
+                        // A function gets the payload alone.
+                        Some(original) if line.function.is_some() || same(original.line, line) => {
                             original.copies.push((line.at, line.n));
                         }
                         _ => verdict.altered += 1,
