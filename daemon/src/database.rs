@@ -3,6 +3,14 @@
 //! All writes that wait when the thread is free share one transaction, and each caller is answered after the commit: many
 //! workers cost one fsync. A second connection to the same file would not only lock; the bundled SQLite 3.49 has a
 //! race between a writer and a checkpointer in WAL mode (fixed in 3.51.3), so there must never be one.
+//!
+//! A file can have a journal, for writes that come by the thousand: they are durable once their entries are in it, and wait in
+//! an open transaction until the file itself is written. What was lost with that transaction is done again from the
+//! entries, so a write must do the same whenever it is done.
+
+mod journal;
+#[cfg(test)]
+mod tests;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,6 +19,10 @@ use std::thread;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+
+use journal::Journal;
+
+pub use journal::CONTAINED;
 
 /// How much a commit is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +59,29 @@ impl From<serde_json::Error> for DatabaseError {
 /// What a caller wants done on the connection.
 type Work<T> = Box<dyn FnOnce(&Connection) -> Result<T, DatabaseError> + Send>;
 
-/// How the outcome of a write reaches its caller, once the commit's own outcome is known.
+/// How the outcome of a write reaches its caller, once it is known whether the write is durable.
 type Answer = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
 
+/// A write that is carried out and not yet durable.
+struct Written {
+    answer: Answer,
+    /// Whether it changed what it should.
+    succeeded: bool,
+}
+
 /// A write to carry out inside the open transaction, or to answer with the reason why there is none.
-type Write = Box<dyn FnOnce(Result<&Connection, DatabaseError>) -> Answer + Send>;
+type Write = Box<dyn FnOnce(Result<&Connection, DatabaseError>) -> Written + Send>;
+
+/// Does again what an entry says.
+type Replay = fn(&Connection, &[u8]) -> Result<(), DatabaseError>;
+
+/// A read; or, when what was written is not to be had, the reason why not.
+type Read = Box<dyn FnOnce(Result<&Connection, DatabaseError>) + Send>;
 
 enum Job {
-    Read(Box<dyn FnOnce(&Connection) + Send>),
-    Write(Write),
+    Read(Read),
+    /// With its entry in the journal, if it has one.
+    Write(Option<Vec<u8>>, Write),
 }
 
 /// At most this many writes share a transaction, so that the first of them does not wait for long.
@@ -81,33 +107,48 @@ impl Database {
         durability: Durability,
         steps: &[&str],
     ) -> Result<Self, DatabaseError> {
-        // SQLite gives the -wal and -shm files the mode of the database.
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| DatabaseError(error.to_string()))?;
-        let connection = Connection::open(path)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(
-            None,
-            "synchronous",
-            match durability {
-                Durability::Full => "FULL",
-                Durability::Normal => "NORMAL",
-            },
-        )?;
-        connection.pragma_update(None, "mmap_size", 0)?;
-        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+        let connection = connect(path, durability)?;
         bring_up_to_date(&connection, steps)?;
-        let (jobs, waiting) = mpsc::channel(GROUP_MAX);
-        thread::Builder::new()
-            .name("sqlite".to_owned())
-            .spawn(move || work(&connection, waiting))
-            .map_err(|error| DatabaseError(error.to_string()))?;
-        Ok(Self { jobs })
+        let owner = Owner {
+            connection,
+            journaled: None,
+        };
+        owner.start(path)
+    }
+
+    /// The same for a file with a journal, which lies beside it and whose entries `replay` understands. One of the `steps`
+    /// is [`CONTAINED`].
+    pub fn open_with_journal(
+        path: &Path,
+        steps: &[&str],
+        replay: Replay,
+    ) -> Result<Self, DatabaseError> {
+        let connection = connect(path, Durability::Full)?;
+        // Its pages are written when it is committed: otherwise a full disk would end the transaction in the middle of a read.
+        connection.pragma_update(None, "cache_spill", false)?;
+        let journal_path = path.with_extension("journal");
+        let taken: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if taken < steps.len() && journal_path.exists() {
+            let journal = Journal::open(&journal_path, contained(&connection)?)?;
+            if !journal.is_empty() {
+                return Err(DatabaseError(format!(
+                    "{} holds what an older version of this program wrote last; start that version once more, and then this",
+                    journal_path.display()
+                )));
+            }
+        }
+        bring_up_to_date(&connection, steps)?;
+        let journal = Journal::open(&journal_path, contained(&connection)?)?;
+        let mut owner = Owner {
+            connection,
+            journaled: Some(Journaled { journal, replay }),
+        };
+        let caught_up = owner.catch_up().and_then(|()| owner.commit_file());
+        if let Err(error) = caught_up {
+            // Whoever reads or writes next tries again, and is told.
+            tracing::warn!(%error, path = %path.display(), "the journal's entries are not in the file yet");
+        }
+        owner.start(path)
     }
 
     /// Reads. Sees every write that was answered before.
@@ -119,31 +160,49 @@ impl Database {
         self.send(
             Job::Read(Box::new(move |connection| {
                 // A caller that went away needs no answer.
-                let _ = answer.send(work(connection));
+                let _ = answer.send(connection.and_then(work));
             })),
             outcome,
         )
         .await
     }
 
-    /// Writes; returns when the commit is as durable as the database is.
+    /// Writes; returns when the commit is as durable as the database is. Of a file with a journal, everything before is in
+    /// the file itself then.
     pub async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<T, DatabaseError> {
+        self.send_write(None, work).await
+    }
+
+    /// Writes what `entry` says; returns when that is in the journal. Nothing else than the file and the entry may decide
+    /// what `work` does.
+    pub async fn write_with_entry<T: Send + 'static>(
+        &self,
+        entry: Vec<u8>,
+        work: impl FnOnce(&Connection) -> Result<T, DatabaseError> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
+        self.send_write(Some(entry), work).await
+    }
+
+    async fn send_write<T: Send + 'static>(
+        &self,
+        entry: Option<Vec<u8>>,
+        work: impl FnOnce(&Connection) -> Result<T, DatabaseError> + Send + 'static,
+    ) -> Result<T, DatabaseError> {
         let (answer, outcome) = oneshot::channel();
-        self.send(
-            Job::Write(Box::new(move |transaction| {
-                let done =
-                    transaction.and_then(|connection| in_savepoint(connection, Box::new(work)));
-                Box::new(move |committed| {
+        let write = Box::new(move |transaction: Result<&Connection, DatabaseError>| {
+            let done = transaction.and_then(|connection| in_savepoint(connection, Box::new(work)));
+            Written {
+                succeeded: done.is_ok(),
+                answer: Box::new(move |durable| {
                     // A caller that went away needs no answer.
-                    let _ = answer.send(committed.and(done));
-                })
-            })),
-            outcome,
-        )
-        .await
+                    let _ = answer.send(durable.and(done));
+                }),
+            }
+        });
+        self.send(Job::Write(entry, write), outcome).await
     }
 
     async fn send<T>(
@@ -155,6 +214,30 @@ impl Database {
         self.jobs.send(job).await.map_err(|_| ended())?;
         outcome.await.map_err(|_| ended())?
     }
+}
+
+fn connect(path: &Path, durability: Durability) -> Result<Connection, DatabaseError> {
+    // SQLite gives the -wal and -shm files the mode of the database.
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| DatabaseError(error.to_string()))?;
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(
+        None,
+        "synchronous",
+        match durability {
+            Durability::Full => "FULL",
+            Durability::Normal => "NORMAL",
+        },
+    )?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+    Ok(connection)
 }
 
 /// All steps together or none, so that an older program still finds a file that it knows.
@@ -178,6 +261,11 @@ fn bring_up_to_date(connection: &Connection, steps: &[&str]) -> Result<(), Datab
     Ok(())
 }
 
+/// Number of the last entry that is in the file itself.
+fn contained(connection: &Connection) -> Result<i64, DatabaseError> {
+    Ok(connection.query_row("SELECT number FROM contained", [], |row| row.get(0))?)
+}
+
 /// One failed write of a group must not undo the others.
 fn in_savepoint<T>(connection: &Connection, work: Work<T>) -> Result<T, DatabaseError> {
     connection.execute_batch("SAVEPOINT one")?;
@@ -189,214 +277,211 @@ fn in_savepoint<T>(connection: &Connection, work: Work<T>) -> Result<T, Database
     done
 }
 
-fn work(connection: &Connection, mut waiting: mpsc::Receiver<Job>) {
-    let mut next = waiting.blocking_recv();
-    while let Some(job) = next.take() {
-        match job {
-            Job::Read(read) => read(connection),
-            Job::Write(first) => {
-                next = write_group(connection, first, &mut waiting);
-            }
-        }
-        if next.is_none() {
-            next = waiting.blocking_recv();
-        }
-    }
+struct Journaled {
+    journal: Journal,
+    replay: Replay,
 }
 
-/// Commits `first` with all writes that wait behind it; returns the first job that is not a write.
-fn write_group(
-    connection: &Connection,
-    first: Write,
-    waiting: &mut mpsc::Receiver<Job>,
-) -> Option<Job> {
-    let transaction = connection
-        .execute_batch("BEGIN IMMEDIATE")
-        .map(|()| connection)
-        .map_err(DatabaseError::from);
-    let mut answers = vec![first(transaction.clone())];
-    let mut left_over = None;
-    // SQLite ends the whole transaction itself when the disk is full or fails; nothing may follow in the same group then.
-    let lost = || transaction.is_ok() && connection.is_autocommit();
-    while answers.len() < GROUP_MAX && !lost() {
-        match waiting.try_recv() {
-            Ok(Job::Write(write)) => answers.push(write(transaction.clone())),
-            Ok(read @ Job::Read(_)) => {
-                left_over = Some(read);
+/// What the thread has.
+struct Owner {
+    connection: Connection,
+    journaled: Option<Journaled>,
+}
+
+impl Owner {
+    fn start(self, path: &Path) -> Result<Database, DatabaseError> {
+        let (jobs, waiting) = mpsc::channel(GROUP_MAX);
+        let name = path.file_name().unwrap_or_default();
+        thread::Builder::new()
+            .name(name.to_string_lossy().into_owned())
+            .spawn(move || self.work(waiting))
+            .map_err(|error| DatabaseError(error.to_string()))?;
+        Ok(Database { jobs })
+    }
+
+    fn work(mut self, mut waiting: mpsc::Receiver<Job>) {
+        let mut next = waiting.blocking_recv();
+        while let Some(job) = next.take() {
+            match job {
+                Job::Read(read) => read(self.catch_up().map(|()| &self.connection)),
+                Job::Write(None, first) => next = self.commit_group(first, &mut waiting),
+                Job::Write(Some(entry), first) => {
+                    next = self.append_group(entry, first, &mut waiting);
+                }
+            }
+            if next.is_none() {
+                next = waiting.blocking_recv();
+            }
+        }
+        if let Err(error) = self.commit_file() {
+            tracing::warn!(%error, "the last writes are in the journal alone until the next start");
+        }
+    }
+
+    /// Commits `first` with all writes like it that wait behind it; returns the first job that is another.
+    fn commit_group(&mut self, first: Write, waiting: &mut mpsc::Receiver<Job>) -> Option<Job> {
+        let begun = self.begin();
+        let transaction = begun.clone().map(|()| &self.connection);
+        let mut written = vec![first(transaction.clone())];
+        let mut left_over = None;
+        while written.len() < GROUP_MAX && !(begun.is_ok() && self.connection.is_autocommit()) {
+            match waiting.try_recv() {
+                Ok(Job::Write(None, write)) => written.push(write(transaction.clone())),
+                Ok(other) => {
+                    left_over = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let outcome = begun
+            .and_then(|()| self.must_not_be_lost())
+            .and_then(|()| self.commit_file());
+        for write in written {
+            (write.answer)(outcome.clone());
+        }
+        left_over
+    }
+
+    /// The same for writes with entries, which go into the journal.
+    fn append_group(
+        &mut self,
+        entry: Vec<u8>,
+        first: Write,
+        waiting: &mut mpsc::Receiver<Job>,
+    ) -> Option<Job> {
+        let begun = self
+            .begin()
+            .and_then(|()| Ok(self.connection.execute_batch("SAVEPOINT entries")?));
+        let transaction = begun.clone().map(|()| &self.connection);
+        let mut entries = Vec::new();
+        let mut written = Vec::new();
+        let mut left_over = None;
+        let mut next = Some((entry, first));
+        while let Some((entry, write)) = next.take() {
+            let write = write(transaction.clone());
+            entries.extend(write.succeeded.then_some(entry));
+            written.push(write);
+            if written.len() == GROUP_MAX || begun.is_ok() && self.connection.is_autocommit() {
                 break;
             }
-            Err(_) => break,
+            match waiting.try_recv() {
+                Ok(Job::Write(Some(entry), write)) => next = Some((entry, write)),
+                Ok(other) => left_over = Some(other),
+                Err(_) => {}
+            }
         }
-    }
-    let outcome = match &transaction {
-        Ok(_) if lost() => Err(DatabaseError(
-            "a write of the same commit failed, and all of it was undone".to_owned(),
-        )),
-        Ok(connection) => connection.execute_batch("COMMIT").map_err(Into::into),
-        Err(error) => Err(error.clone()),
-    };
-    if outcome.is_err() && !connection.is_autocommit() {
-        // Without this the next BEGIN would fail, too. There is nothing more to do when it fails itself.
-        let _ = connection.execute_batch("ROLLBACK");
-    }
-    for answer in answers {
-        answer(outcome.clone());
-    }
-    left_over
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS n (value INTEGER PRIMARY KEY)";
-
-    fn insert(value: i64) -> impl FnOnce(&Connection) -> Result<(), DatabaseError> + Send {
-        move |connection| {
-            connection.execute("INSERT INTO n VALUES (?1)", [value])?;
-            Ok(())
+        let outcome = begun.and_then(|()| self.append(&entries));
+        for write in written {
+            (write.answer)(outcome.clone());
         }
+        // Answered already; only whoever comes next waits for this. When it fails, nothing is lost: see `catch_up`.
+        if outcome.is_ok()
+            && self
+                .journaled
+                .as_ref()
+                .is_some_and(|own| own.journal.is_full())
+            && let Err(error) = self.commit_file()
+        {
+            tracing::warn!(%error, "the journal grows until the file itself can be written");
+            if let Some(own) = &mut self.journaled {
+                own.journal.wait();
+            }
+        }
+        left_over
     }
 
-    async fn count(database: &Database) -> i64 {
-        database
-            .read(|connection| {
-                Ok(connection.query_row("SELECT count(*) FROM n", [], |row| row.get(0))?)
-            })
-            .await
-            .unwrap()
+    /// Opens a transaction that has all that counts, if none is open.
+    fn begin(&mut self) -> Result<(), DatabaseError> {
+        self.catch_up()?;
+        if self
+            .journaled
+            .as_ref()
+            .is_some_and(|own| own.journal.is_overfull())
+        {
+            self.commit_file()?;
+        }
+        if self.connection.is_autocommit() {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        }
+        Ok(())
     }
 
-    #[tokio::test]
-    async fn a_failed_write_fails_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let database =
-            Database::open(&dir.path().join("n.db"), Durability::Full, &[SCHEMA]).unwrap();
-        let writes = [1, 2, 1, 3].map(|value| database.write(insert(value)));
-        let outcomes = futures::future::join_all(writes).await;
-        assert_eq!(
-            outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(),
-            [true, true, false, true]
-        );
-        assert_eq!(count(&database).await, 3);
-    }
-
-    #[tokio::test]
-    async fn waiting_writes_share_one_transaction() {
-        let dir = tempfile::tempdir().unwrap();
-        let database =
-            Database::open(&dir.path().join("n.db"), Durability::Full, &[SCHEMA]).unwrap();
-        let wal = || {
-            std::fs::metadata(dir.path().join("n.db-wal"))
-                .unwrap()
-                .len()
+    /// Ends a group of writes with entries.
+    fn append(&mut self, entries: &[Vec<u8>]) -> Result<(), DatabaseError> {
+        self.must_not_be_lost()?;
+        let Some(own) = &mut self.journaled else {
+            return Err(DatabaseError("the file has no journal".to_owned()));
         };
-        let before = wal();
-        // Holds the thread until all the writes wait behind it; `join!` polls in order.
-        let (go, gate) = std::sync::mpsc::channel::<()>();
-        let held = database.read(move |_| {
-            // The gate opens when its other end is used or dropped.
-            let _ = gate.recv();
-            Ok(())
-        });
-        let release = async { go.send(()).unwrap() };
-        let (held, one, two, three, ()) = tokio::join!(
-            held,
-            database.write(insert(1)),
-            database.write(insert(2)),
-            database.write(insert(3)),
-            release
-        );
-        assert!(held.is_ok() && one.is_ok() && two.is_ok() && three.is_ok());
-        // All rows are on one page, so each commit would add one frame: a header of 24 bytes and the page of 4096.
-        assert_eq!(wal() - before, 24 + 4096);
-    }
-
-    #[tokio::test]
-    async fn a_lost_transaction_fails_those_in_it_and_no_other() {
-        let dir = tempfile::tempdir().unwrap();
-        let database =
-            Database::open(&dir.path().join("n.db"), Durability::Full, &[SCHEMA]).unwrap();
-        // Holds the thread until all the writes wait behind it; `join!` polls in order.
-        let (go, gate) = std::sync::mpsc::channel::<()>();
-        let held = database.read(move |_| {
-            // The gate opens when its other end is used or dropped.
-            let _ = gate.recv();
-            Ok(())
-        });
-        let undo = database.write(|connection| {
-            // As SQLite does by itself when the disk is full.
-            connection.execute("INSERT OR ROLLBACK INTO n VALUES (1)", [])?;
-            Ok(())
-        });
-        let release = async { go.send(()).unwrap() };
-        let (held, one, undo, two, ()) = tokio::join!(
-            held,
-            database.write(insert(1)),
-            undo,
-            database.write(insert(2)),
-            release
-        );
-        assert!(held.is_ok());
-        assert_eq!(
-            (one.is_ok(), undo.is_ok(), two.is_ok()),
-            (false, false, true)
-        );
-        assert_eq!(count(&database).await, 1);
-    }
-
-    #[tokio::test]
-    async fn a_file_has_exactly_one_connection_and_one_reader() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("n.db");
-        let database = Database::open(&path, Durability::Full, &[SCHEMA]).unwrap();
-        let again = database.clone();
-        database.write(insert(1)).await.unwrap();
-        again.write(insert(2)).await.unwrap();
-        let open = std::fs::read_dir("/proc/self/fd")
-            .unwrap()
-            .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
-            .filter(|target| *target == path)
-            .count();
-        assert_eq!(open, 1);
-        for entry in std::fs::read_dir(dir.path()).unwrap() {
-            let mode = entry.unwrap().metadata().unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
+        let appended = own.journal.append(entries);
+        let end = match appended {
+            Ok(()) => "RELEASE entries",
+            Err(_) => "ROLLBACK TO entries; RELEASE entries",
+        };
+        if self.connection.execute_batch(end).is_err() {
+            // All that counts is done again; see `catch_up`.
+            self.connection.execute_batch("ROLLBACK")?;
         }
+        appended
     }
 
-    #[tokio::test]
-    async fn a_read_only_file_refuses_writes_and_still_reads() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("n.db");
-        let database = Database::open(&path, Durability::Full, &[SCHEMA]).unwrap();
-        database.write(insert(1)).await.unwrap();
-        database
-            .read(|connection| Ok(connection.pragma_update(None, "query_only", true)?))
-            .await
-            .unwrap();
-        assert!(database.write(insert(2)).await.is_err());
-        assert_eq!(count(&database).await, 1);
-    }
-
-    #[tokio::test]
-    async fn a_file_takes_each_step_once_and_one_of_a_newer_version_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("n.db");
-        let open = |steps: &[&str]| Database::open(&path, Durability::Full, steps);
-        let old = open(&[SCHEMA]).unwrap();
-        old.write(insert(1)).await.unwrap();
-        drop(old);
-        let add = "ALTER TABLE n ADD COLUMN name TEXT";
-        // A step that fails leaves nothing of those before it.
-        assert!(open(&[SCHEMA, add, "nonsense"]).is_err());
-        for _ in 0..2 {
-            let new = open(&[SCHEMA, add]).unwrap();
-            assert_eq!(count(&new).await, 1);
+    /// Commits the transaction, if one is open: all that was written is in the file itself then.
+    fn commit_file(&mut self) -> Result<(), DatabaseError> {
+        if self.connection.is_autocommit() {
+            return Ok(());
         }
-        let refused = open(&[SCHEMA]).err().unwrap();
-        assert!(refused.to_string().contains("newer version"), "{refused}");
+        let committed = self.set_contained().and_then(|()| {
+            let commit = self.connection.execute_batch("COMMIT");
+            commit.map_err(DatabaseError::from)
+        });
+        if let Err(error) = committed {
+            if !self.connection.is_autocommit() {
+                // Without this the next BEGIN would fail, too. There is nothing more to do when it fails itself.
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
+            return Err(error);
+        }
+        if let Some(own) = &mut self.journaled
+            && let Err(error) = own.journal.clear()
+        {
+            tracing::debug!(%error, "entries that are in the file stay in the journal, too");
+        }
+        Ok(())
+    }
+
+    fn set_contained(&self) -> Result<(), DatabaseError> {
+        if let Some(own) = &self.journaled {
+            self.connection
+                .prepare_cached("UPDATE contained SET number = ?1")?
+                .execute([own.journal.number()])?;
+        }
+        Ok(())
+    }
+
+    /// Does again what entries say that are not in the file itself: the transaction that had it was lost, or the process.
+    fn catch_up(&mut self) -> Result<(), DatabaseError> {
+        let Some(Journaled { journal, replay }) = &self.journaled else {
+            return Ok(());
+        };
+        if journal.is_empty() || !self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let done = contained(&self.connection)
+            .and_then(|number| journal.after(number, |entry| replay(&self.connection, entry)));
+        if done.is_err() && !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        done
+    }
+
+    /// SQLite ends the whole transaction itself when the disk is full or fails; nothing may follow in the same group then.
+    fn must_not_be_lost(&self) -> Result<(), DatabaseError> {
+        if self.connection.is_autocommit() {
+            return Err(DatabaseError(
+                "a write of the same commit failed, and all of it was undone".to_owned(),
+            ));
+        }
+        Ok(())
     }
 }

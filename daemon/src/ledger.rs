@@ -3,6 +3,9 @@
 //! Per event: `planned -> intent -> sent -> deleted`, or `skipped` or `failed` with a reason. An event whose sending may
 //! have happened without an acknowledgement is *in doubt*, whatever its state. Nothing is deleted from a dead-letter
 //! queue before *sent* is on the disk, and an event that is *sent* or *deleted* is never sent again.
+//!
+//! A batch's steps are on the disk when they are in `ledger.journal`; `ledger.db` has them when nobody works on the operation,
+//! and hundreds of batches at a time before. The two belong together, also in a backup.
 
 mod account;
 mod audit;
@@ -25,14 +28,16 @@ use patterns_core::problem::{Problem, ProblemKind};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::aws::Aws;
-use crate::database::{Database, DatabaseError, Durability};
+use crate::database::{Database, DatabaseError};
 use returned::verify;
+use step::Entry;
 
 pub use audit::Note;
 pub use chain::ALIKE_MAX;
 pub use returned::{Met, Unjudged};
 pub use standing::{Standing, Wish};
 pub use step::{Arrival, Outcome, Step, Verdict};
+pub use taken::Taken;
 
 /// Where operations take place. Two runs of a local stack have the same account and region and are still two worlds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,10 +97,10 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens `ledger.db` in `state_dir`.
+    /// Opens `ledger.db` in `state_dir`, with `ledger.journal` beside it.
     pub fn open(state_dir: &Path) -> Result<Self, DatabaseError> {
         let path = state_dir.join("ledger.db");
-        let database = Database::open(&path, Durability::Full, &schema::STEPS)?;
+        let database = Database::open_with_journal(&path, &schema::STEPS, Entry::replay)?;
         Ok(Self { database })
     }
 
@@ -227,6 +232,11 @@ impl Ledger {
             .await
     }
 
+    /// Writes `ledger.db` itself: nobody works on an operation any more, and others may want to read the file.
+    pub async fn flush(&self) -> Result<(), DatabaseError> {
+        self.database.write(|_| Ok(())).await
+    }
+
     /// Ends an operation. What was planned and not reached is skipped.
     pub async fn end(
         &self,
@@ -278,7 +288,7 @@ fn takes_back(connection: &Connection, operation_id: &str) -> Result<bool, Datab
 pub fn disk(error: DatabaseError) -> Problem {
     Problem::new(
         ProblemKind::Internal,
-        "cannot use ledger.db in the state directory",
+        "cannot use the ledger (ledger.db and ledger.journal in the state directory)",
         error,
         "check free space and permissions; redrives wait until it can be written again",
     )

@@ -399,12 +399,12 @@ impl Engine {
         self.end_cancelled(task).await
     }
 
-    /// Ends what stopped because it was cancelled; anything else that stopped goes on some day.
+    /// Ends what stopped because it was cancelled; anything else that stopped goes on some day, and lies in the file till then.
     async fn end_cancelled(&self, task: &Task) -> Result<(), DatabaseError> {
         let world = self.running.lock().await.world.unwrap_or_default();
         match self.ledger.standing(world, &task.operation_id).await? {
             Some(Standing::Cancelling) => self.end(task, OperationState::Cancelled, None).await,
-            _ => Ok(()),
+            _ => self.ledger.flush().await,
         }
     }
 

@@ -251,12 +251,24 @@ impl Daemon {
         )
     }
 
-    /// Message ids of all events whose sending was written down before it could happen; as [`Daemon::doubts`].
+    /// Message ids of all events whose sending was written down before it could happen; as [`Daemon::doubts`]. What a
+    /// daemon that was killed wrote last is in the journal.
     pub fn intended(&self, operation: &str) -> HashSet<String> {
-        self.message_ids(
+        let mut ids = self.message_ids(
             operation,
             "SELECT message_id FROM events WHERE operation = ?1 AND state IN ('intent', 'sent', 'deleted')",
-        )
+        );
+        let journal = rusqlite::Connection::open(self.dir.join("state/ledger.journal")).unwrap();
+        let mut select = journal
+            .prepare(
+                "WITH said AS (SELECT CAST(entry AS TEXT) AS entry FROM entries)
+                 SELECT message.value ->> '$.message_id' FROM said, json_each(entry, '$.arrivals.messages') AS message
+                 WHERE entry ->> '$.operation' = ?1",
+            )
+            .unwrap();
+        let rows = select.query_map([operation], |row| row.get::<_, String>(0));
+        ids.extend(rows.unwrap().map(Result::unwrap));
+        ids
     }
 
     /// How many events were kept as they were before that operation edited them; as [`Daemon::doubts`].

@@ -37,7 +37,7 @@ async fn full() -> Full {
     while account.depth("orders").await == 0 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    daemon.limit_files(Some(daemon.size("ledger.db-wal")));
+    daemon.limit_files(Some(daemon.size("ledger.journal-wal")));
     let says_why = async || {
         let snapshot = daemon.snapshot().await?;
         let problem = snapshot

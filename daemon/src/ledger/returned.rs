@@ -85,8 +85,9 @@ impl Ledger {
         let queue = queue_arn.to_owned();
         self.database
             .write(move |connection| {
+                let now = Timestamp::now().as_millisecond();
                 for (sent, met) in &back {
-                    write_return(connection, sent, &queue, met)?;
+                    write_return(connection, sent, &queue, met, now)?;
                 }
                 Ok(back.into_iter().map(|(sent, _)| sent.operation).collect())
             })
@@ -269,12 +270,13 @@ pub fn sent_as(
     Ok(found)
 }
 
-/// Writes down that an event came back. Once it is, nothing changes it.
+/// Writes down that an event came back, at that time in milliseconds. Once it is, nothing changes it.
 pub fn write_return(
     connection: &Connection,
     sent: &Sent,
     queue_arn: &str,
     met: &Met,
+    at: i64,
 ) -> Result<(), DatabaseError> {
     connection
         .prepare_cached(
@@ -288,7 +290,7 @@ pub fn write_return(
             queue_arn,
             met.signature,
             sent.signature.as_ref() == Some(&met.signature) && met.signature != NO_ERROR,
-            Timestamp::now().as_millisecond(),
+            at,
         ])?;
     Ok(())
 }

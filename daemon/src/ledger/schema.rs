@@ -1,7 +1,16 @@
 //! The tables of the ledger, as the steps that a file takes to get them.
 
+use crate::database::CONTAINED;
+
 /// Only ever to be added to.
-pub const STEPS: [&str; 5] = [FIRST, RETURNS, IN_ORDER, super::audit::TABLE, VERDICTS];
+pub const STEPS: [&str; 6] = [
+    FIRST,
+    RETURNS,
+    IN_ORDER,
+    super::audit::TABLE,
+    VERDICTS,
+    CONTAINED,
+];
 
 /// As it was before files counted their steps, so it must change nothing in a file that has it.
 const FIRST: &str = "

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 
 use super::Ledger;
 use super::returned::{Met, sent_as, write_return};
+use super::taken::Taken;
 use crate::database::DatabaseError;
 
 /// After this many sends without an answer an event is left alone: each may have made a duplicate.
 const UNKNOWNS_MAX: u32 = 3;
 
 /// A message that was just received.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
     /// Its id.
     pub message_id: String,
@@ -48,7 +50,7 @@ pub enum Verdict {
 }
 
 /// What happened to a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Its id.
     pub message_id: String,
@@ -57,7 +59,7 @@ pub struct Outcome {
 }
 
 /// What can happen to a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// It was acknowledged under this new id.
     Sent(String),
@@ -73,6 +75,28 @@ pub enum Step {
     Deleted,
 }
 
+/// What the journal keeps of a batch: with it and with what was in the ledger before, the same is written each time. It lies
+/// on the disk, so what is in it is only ever added to, with a default.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Entry {
+    operation: String,
+    /// Milliseconds.
+    at: i64,
+    outcomes: Vec<Outcome>,
+    /// Those outcomes are of what another operation sent.
+    taken: Option<Taken>,
+    arrivals: Option<Arrivals>,
+}
+
+/// What was just received.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Arrivals {
+    queue_arn: String,
+    /// Whether messages without a row are meant, too.
+    everything: bool,
+    messages: Vec<Arrival>,
+}
+
 impl Ledger {
     /// Decides what to do with messages that were just received, and writes down the intent for those to send.
     /// `outcomes` of earlier messages share the commit. `everything` is whether messages without a row are meant, too.
@@ -84,25 +108,16 @@ impl Ledger {
         arrivals: Vec<Arrival>,
         outcomes: Vec<Outcome>,
     ) -> Result<Vec<Verdict>, DatabaseError> {
-        let operation = operation.to_owned();
-        let queue_arn = queue_arn.to_owned();
-        self.database
-            .write(move |connection| {
-                record(connection, &operation, &outcomes)?;
-                let world = connection
-                    .prepare_cached("SELECT world FROM operations WHERE id = ?1")?
-                    .query_row([&operation], |row| row.get(0))?;
-                let now = Now {
-                    operation: &operation,
-                    world,
-                    queue_arn: &queue_arn,
-                };
-                arrivals
-                    .iter()
-                    .map(|arrival| judge(connection, now, everything, arrival))
-                    .collect()
-            })
-            .await
+        let arrivals = Arrivals {
+            queue_arn: queue_arn.to_owned(),
+            everything,
+            messages: arrivals,
+        };
+        self.log(Entry {
+            arrivals: Some(arrivals),
+            ..Entry::of(operation, outcomes)
+        })
+        .await
     }
 
     /// Writes down what happened. Durable when it returns.
@@ -111,19 +126,83 @@ impl Ledger {
         operation: &str,
         outcomes: Vec<Outcome>,
     ) -> Result<(), DatabaseError> {
-        let operation = operation.to_owned();
+        self.log(Entry::of(operation, outcomes)).await?;
+        Ok(())
+    }
+
+    /// The same for messages that `operation` takes back: each that was sent is no longer on its way for another one.
+    pub async fn settle_taken(
+        &self,
+        operation: &str,
+        outcomes: Vec<Outcome>,
+        taken: Taken,
+    ) -> Result<(), DatabaseError> {
+        self.log(Entry {
+            taken: Some(taken),
+            ..Entry::of(operation, outcomes)
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn log(&self, entry: Entry) -> Result<Vec<Verdict>, DatabaseError> {
+        let bytes = serde_json::to_vec(&entry)?;
         self.database
-            .write(move |connection| record(connection, &operation, &outcomes))
+            .write_with_entry(bytes, move |connection| entry.write(connection))
             .await
     }
 }
 
-/// Who received messages, and where.
+impl Entry {
+    fn of(operation: &str, outcomes: Vec<Outcome>) -> Self {
+        Self {
+            operation: operation.to_owned(),
+            at: Timestamp::now().as_millisecond(),
+            outcomes,
+            taken: None,
+            arrivals: None,
+        }
+    }
+
+    /// Does again what an entry says.
+    pub(super) fn replay(connection: &Connection, entry: &[u8]) -> Result<(), DatabaseError> {
+        let entry: Self = serde_json::from_slice(entry)?;
+        entry.write(connection)?;
+        Ok(())
+    }
+
+    fn write(&self, connection: &Connection) -> Result<Vec<Verdict>, DatabaseError> {
+        record(connection, &self.operation, &self.outcomes, self.at)?;
+        if let Some(taken) = &self.taken {
+            taken.write(connection, &self.outcomes, self.at)?;
+        }
+        let Some(arrivals) = &self.arrivals else {
+            return Ok(Vec::new());
+        };
+        let world = connection
+            .prepare_cached("SELECT world FROM operations WHERE id = ?1")?
+            .query_row([&self.operation], |row| row.get(0))?;
+        let now = Now {
+            operation: &self.operation,
+            world,
+            queue_arn: &arrivals.queue_arn,
+            at: self.at,
+        };
+        arrivals
+            .messages
+            .iter()
+            .map(|arrival| judge(connection, now, arrivals.everything, arrival))
+            .collect()
+    }
+}
+
+/// Who received messages, where and when.
 #[derive(Clone, Copy)]
 struct Now<'a> {
     operation: &'a str,
     world: i64,
     queue_arn: &'a str,
+    at: i64,
 }
 
 fn judge(
@@ -132,20 +211,27 @@ fn judge(
         operation,
         world,
         queue_arn,
+        at,
     }: Now<'_>,
     everything: bool,
     arrival: &Arrival,
 ) -> Result<Verdict, DatabaseError> {
-    // Message ids are unique in one queue, and a redriven message gets a new one: whoever sent this id, it was this copy.
-    let sent = connection
-        .prepare_cached(
-            "SELECT 1 FROM events JOIN operations ON operations.id = operation
-             WHERE events.queue_arn = ?1 AND message_id = ?2 AND events.state IN ('sent', 'deleted')
-             AND world = ?3 LIMIT 1",
-        )?
-        .exists(params![queue_arn, arrival.message_id, world])?;
-    if sent {
-        return Ok(Verdict::Delete);
+    let mut row: Option<(String, u32, Option<i64>)> = None;
+    let mut select = connection.prepare_cached(
+        "SELECT operation, state, unknowns, intent_at,
+         queue_arn = ?2 AND (SELECT world FROM operations WHERE id = operation) = ?3
+         FROM events WHERE message_id = ?1",
+    )?;
+    let mut rows = select.query(params![arrival.message_id, queue_arn, world])?;
+    while let Some(known) = rows.next()? {
+        let state: String = known.get(1)?;
+        // Message ids are unique in one queue, and a redriven message gets a new one: whoever sent this id, it was this copy.
+        if known.get(4)? && (state == "sent" || state == "deleted") {
+            return Ok(Verdict::Delete);
+        }
+        if known.get::<_, String>(0)? == operation {
+            row = Some((state, known.get(2)?, known.get(3)?));
+        }
     }
     // What was sent and failed again arrives as another message, under the id that the send got.
     let met = Met {
@@ -154,29 +240,20 @@ fn judge(
         signature: arrival.signature.clone(),
     };
     if let Some(sent) = sent_as(connection, world, queue_arn, &met)? {
-        write_return(connection, &sent, queue_arn, &met)?;
+        write_return(connection, &sent, queue_arn, &met, at)?;
         if sent.operation == operation {
             return Ok(Verdict::Hold);
         }
     }
-    let row: Option<(String, u32, Option<i64>)> = connection
-        .prepare_cached(
-            "SELECT state, unknowns, intent_at FROM events WHERE operation = ?1 AND message_id = ?2",
-        )?
-        .query_row(params![operation, arrival.message_id], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
-        .optional()?;
     let unknowns = match &row {
         None if !everything => return Ok(Verdict::Hold),
         Some((state, _, _)) if state == "failed" || state == "skipped" => return Ok(Verdict::Hold),
         None => 0,
         Some((_, unknowns, _)) => *unknowns,
     };
-    let now = Timestamp::now().as_millisecond();
     if let (Some((state, _, intent_at)), Some(within)) = (&row, arrival.repeat_within)
         && state == "intent"
-        && u128::from(now.abs_diff(intent_at.unwrap_or(0))) >= within.as_millis()
+        && u128::from(at.abs_diff(intent_at.unwrap_or(0))) >= within.as_millis()
     {
         connection
             .prepare_cached(
@@ -185,20 +262,22 @@ fn judge(
             .execute(params![operation, arrival.message_id])?;
         return Ok(Verdict::Ask);
     }
-    // An intent that is met again may have been sent by a run that ended before it could say so.
+    // An intent that is met again may have been sent by a run that ended before it could say so; where that is recognised for
+    // a while only, the while began then.
     connection
         .prepare_cached(
             "INSERT INTO events (operation, message_id, queue_arn, state, receipt_handle, intent_at, signature)
              VALUES (?1, ?2, ?3, 'intent', ?4, ?5, ?7)
              ON CONFLICT DO UPDATE SET in_doubt = max(in_doubt, ?6 AND state = 'intent'), state = 'intent',
-             receipt_handle = excluded.receipt_handle, intent_at = excluded.intent_at, signature = excluded.signature",
+             receipt_handle = excluded.receipt_handle, signature = excluded.signature,
+             intent_at = iif(?6 OR state <> 'intent', excluded.intent_at, intent_at)",
         )?
         .execute(params![
             operation,
             arrival.message_id,
             queue_arn,
             arrival.receipt_handle,
-            now,
+            at,
             arrival.repeat_within.is_none(),
             arrival.signature
         ])?;
@@ -220,17 +299,17 @@ fn judge(
         message_id: arrival.message_id.clone(),
         step,
     };
-    record(connection, operation, &[outcome])?;
+    record(connection, operation, &[outcome], at)?;
     Ok(verdict)
 }
 
 /// Writes down what happened.
-pub(super) fn record(
+fn record(
     connection: &Connection,
     operation: &str,
     outcomes: &[Outcome],
+    at: i64,
 ) -> Result<(), DatabaseError> {
-    let now = Timestamp::now().as_millisecond();
     for Outcome { message_id, step } in outcomes {
         let (sql, text) = match step {
             Step::Sent(new_id) => (
@@ -244,7 +323,7 @@ pub(super) fn record(
                 why.as_ref(),
             ),
             Step::Unknown(why) => (
-                "UPDATE events SET in_doubt = 1, unknowns = unknowns + 1, reason = ?4, intent_at = ?3
+                "UPDATE events SET in_doubt = 1, unknowns = unknowns + 1, reason = ?4
                  WHERE operation = ?1 AND message_id = ?2 AND state = 'intent'",
                 Some(why),
             ),
@@ -266,7 +345,7 @@ pub(super) fn record(
         };
         connection
             .prepare_cached(sql)?
-            .execute(params![operation, message_id, now, text])?;
+            .execute(params![operation, message_id, at, text])?;
     }
     Ok(())
 }

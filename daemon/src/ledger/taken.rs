@@ -1,11 +1,10 @@
 //! Taking back: which events of an operation may not be processed yet, and that they were taken.
 
-use jiff::Timestamp;
 use patterns_core::operation::Plan;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 
 use super::returned::judged;
-use super::step::record;
 use super::{Ledger, Outcome, Step};
 use crate::database::DatabaseError;
 
@@ -47,32 +46,34 @@ impl Ledger {
             })
             .await
     }
+}
 
-    /// Writes down what happened to messages that `operation` takes back into the queue `back_in`: each that was sent is no
-    /// longer on its way for the operation `of`. Durable when it returns.
-    pub async fn settle_taken(
+/// What an operation takes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The operation that sent it.
+    pub of: String,
+    /// ARN of the queue that it goes into.
+    pub back_in: String,
+}
+
+impl Taken {
+    /// Writes down which of another operation's events were taken back.
+    pub(super) fn write(
         &self,
-        operation: &str,
-        outcomes: Vec<Outcome>,
-        of: &str,
-        back_in: String,
+        connection: &Connection,
+        outcomes: &[Outcome],
+        at: i64,
     ) -> Result<(), DatabaseError> {
-        let (operation, of) = (operation.to_owned(), of.to_owned());
-        self.database
-            .write(move |connection| {
-                record(connection, &operation, &outcomes)?;
-                let now = Timestamp::now().as_millisecond();
-                let mut insert = connection.prepare_cached(
-                    "INSERT OR IGNORE INTO returns (operation, message_id, back_as, back_in, taken, signature, alike, at)
-                     SELECT operation, message_id, ?3, ?4, 1, NULL, 0, ?5 FROM events WHERE operation = ?1 AND new_id = ?2",
-                )?;
-                for Outcome { message_id, step } in &outcomes {
-                    if let Step::Sent(back_as) = step {
-                        insert.execute(params![of, message_id, back_as, back_in, now])?;
-                    }
-                }
-                Ok(())
-            })
-            .await
+        let mut insert = connection.prepare_cached(
+            "INSERT OR IGNORE INTO returns (operation, message_id, back_as, back_in, taken, signature, alike, at)
+             SELECT operation, message_id, ?3, ?4, 1, NULL, 0, ?5 FROM events WHERE operation = ?1 AND new_id = ?2",
+        )?;
+        for Outcome { message_id, step } in outcomes {
+            if let Step::Sent(back_as) = step {
+                insert.execute(params![self.of, message_id, back_as, self.back_in, at])?;
+            }
+        }
+        Ok(())
     }
 }

@@ -17,7 +17,7 @@ use super::run::{Dealt, Message, Run, Trouble, lock};
 use crate::aws::dead_letters::{Refusal, Sent};
 use crate::database::DatabaseError;
 use crate::edit::Editor;
-use crate::ledger::{Arrival, Outcome, Step, Verdict};
+use crate::ledger::{Arrival, Outcome, Step, Taken, Verdict};
 use crate::letter::{Letter, event_id};
 use crate::mirror::decode::{Decoded, decode, original, qualifier};
 use crate::origin::admits;
@@ -129,7 +129,7 @@ impl Run<'_> {
                 }
             })
             .collect();
-        let call = self.room.sends.acquire().await.ok();
+        let ahead = self.room.intents.acquire().await.ok();
         let earlier = self.take_deleted();
         reach("before_intent");
         let verdicts = self
@@ -193,7 +193,7 @@ impl Run<'_> {
         if !send.is_empty() {
             let granted = u64::try_from(send.len()).unwrap_or(0);
             let before = dealt.done;
-            self.send(send, &edits, &mut dealt, call).await?;
+            self.send(send, &edits, &mut dealt, ahead).await?;
             self.give_back(granted.saturating_sub(dealt.done - before));
         }
         Ok(dealt)
@@ -216,13 +216,15 @@ impl Run<'_> {
         letters: Vec<Letter>,
         edits: &Edits,
         dealt: &mut Dealt,
-        call: Option<SemaphorePermit<'_>>,
+        ahead: Option<SemaphorePermit<'_>>,
     ) -> Result<(), Trouble> {
-        if !self.turn(letters.len()).await {
+        let call = self.room.sends.acquire();
+        let call = self.stop.run_until_cancelled(call).await;
+        let (Some(Ok(call)), true) = (call, self.turn(letters.len()).await) else {
             dealt.postponed = true;
             let why = "the redrive was stopped before";
             return self.postpone(letters, Some(why.to_owned())).await;
-        }
+        };
         if let Err(why) = self.keep_originals(&letters, edits).await {
             dealt.postponed = true;
             self.complain(why.clone());
@@ -237,9 +239,10 @@ impl Run<'_> {
                 step: step(sent),
             })
             .collect();
-        // Nothing is deleted before this is on the disk.
-        self.write_down(outcomes).await?;
-        drop(call);
+        // Nothing is deleted before this is on the disk, and when it cannot be, nothing more is sent.
+        let written = self.write_down(outcomes).await;
+        written.inspect_err(|_| self.room.sends.close())?;
+        drop((call, ahead));
         let throttled = sent
             .iter()
             .filter(|sent| matches!(sent, Err(Refusal::Throttled(_))))
@@ -322,7 +325,11 @@ impl Run<'_> {
             .rsplit_once(':')
             .map_or("", |(place, _)| place);
         let back_in = format!("{place}:{}", plan.target.name);
-        ledger.settle_taken(self.id(), outcomes, of, back_in).await
+        let taken = Taken {
+            of: of.clone(),
+            back_in,
+        };
+        ledger.settle_taken(self.id(), outcomes, taken).await
     }
 
     /// Keeps what is edited as it was: when it is deleted from the dead-letter queue, no other copy is left. Or says why

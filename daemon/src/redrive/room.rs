@@ -10,7 +10,7 @@ use crate::letter::Letter;
 /// Calls of one kind in flight: receives, sends, deletes.
 pub const CALLS: usize = 16;
 
-/// Events whose sending may be under way at once: a crash leaves at most this many in doubt.
+/// Events that may be sent and not yet be known to be: a crash makes at most this many duplicates.
 pub const IN_HAND_MAX: usize = CALLS * BATCH;
 
 /// Messages in memory have at most this many bytes together, as far as they can be foreseen; counted in KiB.
@@ -25,7 +25,11 @@ const LARGEST_KIB: u32 = 10 * 1024;
 /// The limits.
 pub struct Room {
     pub(super) receives: Semaphore,
-    /// Held from the intent until *sent* is durable: a crash leaves no more than this many batches in doubt.
+    /// Held from the intent until *sent* is durable: a crash leaves no more than this many batches in doubt. There are more of
+    /// them than `sends`, so that intents are written down while other batches are sent.
+    pub(super) intents: Semaphore,
+    /// Held from the call until *sent* is durable: a crash makes no more than this many batches go twice. Closed when *sent*
+    /// cannot be written down.
     pub(super) sends: Semaphore,
     pub(super) deletes: Semaphore,
     bytes: Semaphore,
@@ -33,10 +37,11 @@ pub struct Room {
 }
 
 impl Room {
-    /// For batches of which so many may be sent at once.
-    pub fn new(sends: usize) -> Self {
+    /// For batches of which so many may be sent at once. Where the time from an intent to its send counts, none is `ahead`.
+    pub fn new(sends: usize, ahead: bool) -> Self {
         Self {
             receives: Semaphore::new(CALLS),
+            intents: Semaphore::new(if ahead { 2 * sends } else { sends }),
             sends: Semaphore::new(sends),
             deletes: Semaphore::new(CALLS),
             bytes: Semaphore::new(usize::try_from(BYTES_KIB).unwrap_or(0)),
@@ -103,7 +108,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_messages_leave_room_for_few_receives() {
-        let room = Room::new(CALLS);
+        let room = Room::new(CALLS, true);
         let large = vec![letter("m", &"x".repeat(1_048_576)); 10];
         let mut held = Vec::new();
         let mut first = room.reserve().await;

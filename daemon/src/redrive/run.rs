@@ -136,7 +136,7 @@ impl<'a> Run<'a> {
             there: AtomicUsize::new(usize::MAX),
             success_at: Mutex::new(now),
             held: Mutex::new(HashMap::new()),
-            room: Room::new(sends(task)),
+            room: Room::new(sends(task), !queue.fifo),
             pace: Mutex::new(Pace::new(task.plan.manner.rate, now)),
             stuck: Mutex::new(HashSet::new()),
             gone: Mutex::new(Vec::new()),
@@ -191,6 +191,8 @@ impl<'a> Run<'a> {
                 () = tokio::time::sleep(REPORT) => self.report().await,
             }
         }
+        // Before the next step others may want to read the file. Whoever writes next is told when that failed.
+        let _ = self.engine.ledger.flush().await;
     }
 
     /// How many events of the plan were not dealt with yet.

@@ -39,10 +39,11 @@ async fn what_is_taken_back_is_told_of_the_operation_that_sent_it() {
     let verdicts = ledger.intend("two", ORDERS, false, arrivals, Vec::new());
     assert_eq!(verdicts.await.unwrap(), [Verdict::Send]);
     let taken = vec![outcome("new-a", Step::Sent("again-a".to_owned()))];
-    ledger
-        .settle_taken("two", taken, "one", QUEUE.to_owned())
-        .await
-        .unwrap();
+    let of = Taken {
+        of: "one".to_owned(),
+        back_in: QUEUE.to_owned(),
+    };
+    ledger.settle_taken("two", taken, of).await.unwrap();
     ledger
         .end("two", OperationState::Completed, None)
         .await
