@@ -23,7 +23,13 @@ const ROUNDED: Duration = Duration::from_millis(5);
 /// A killed daemon lived for this long after its step was shown, in milliseconds: mostly it waits then. Or for that long
 /// after an event arrived.
 const AT_ANY_TIME: std::ops::RangeInclusive<u64> = 50..=3_000;
-const IN_A_STEP: std::ops::RangeInclusive<u64> = 0..=150;
+const IN_A_STEP: std::ops::RangeInclusive<u64> = 0..=400;
+
+/// A redrive is killed this often at most.
+const KILLS: usize = 8;
+
+/// Events per second, so that the larger steps take long enough to be killed in.
+const RATE: f64 = 50.0;
 
 /// A redrive in steps, as the witness and the daemon tell of it.
 struct Climb {
@@ -54,7 +60,13 @@ struct Climb {
 
 impl Climb {
     /// A redrive in steps that has just begun.
-    async fn begin(route: Route, seed: u64, count: usize, die_at: Option<&str>) -> Self {
+    async fn begin(
+        route: Route,
+        seed: u64,
+        count: usize,
+        rate: Option<f64>,
+        die_at: Option<&str>,
+    ) -> Self {
         let mut account = Account::start(route).await;
         // As short as a window can be.
         let consumer = match route {
@@ -71,7 +83,7 @@ impl Climb {
         account.fail(route.dead_letters(), &events).await;
         let mut daemon = Daemon::of(&account);
         daemon.start(die_at);
-        let plan = daemon.plan_steps(route.dead_letters(), count).await;
+        let plan = daemon.plan_steps(route.dead_letters(), count, rate).await;
         let steps = plan.steps.clone();
         let window = plan.verification.window_seconds.unwrap();
         let read = account.witnessed().await.len();
@@ -200,7 +212,7 @@ impl Climb {
             return self.account.until("the operation is known", found).await;
         }
         let (queue, count) = (self.route.dead_letters(), self.events.len());
-        let plan = self.daemon.plan_steps(queue, count).await;
+        let plan = self.daemon.plan_steps(queue, count, None).await;
         self.daemon.carry_out(plan).await.unwrap()
     }
 
@@ -319,9 +331,10 @@ impl fmt::Display for Report {
 
 async fn storm(route: Route, seed: u64, count: usize) -> Report {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut climb = Climb::begin(route, seed, count, None).await;
-    let slow = json!({"operation": "SendMessageBatch", "fault": {"kind": "delay", "ms": 50}});
-    climb.account.faults(&json!([slow])).await;
+    let mut climb = Climb::begin(route, seed, count, Some(RATE), None).await;
+    let slow = |operation| json!({"operation": operation, "fault": {"kind": "delay", "ms": 50}});
+    let slow = ["SendMessageBatch", "Invoke"].map(slow);
+    climb.account.faults(&json!(slow)).await;
     let started = Instant::now();
     let mut kills = [0, 0];
     let mut ends = Vec::new();
@@ -333,6 +346,9 @@ async fn storm(route: Route, seed: u64, count: usize) -> Report {
         let mut since = None;
         let ended = climb
             .look_until("it is killed", |climb, _| {
+                if ends.len() >= KILLS {
+                    return false;
+                }
                 if !in_a_step || climb.arrived.len() > arrived {
                     since.get_or_insert_with(Instant::now);
                 }
@@ -381,7 +397,7 @@ async fn storm(route: Route, seed: u64, count: usize) -> Report {
 pub async fn end_at(route: Route, seed: u64, point: &str, time: u32) -> (usize, usize) {
     let about = format!("in steps to {}, {point}:{time}", route.target());
     let die_at = format!("{point}:{time}");
-    let mut climb = Climb::begin(route, seed, 31, Some(&die_at)).await;
+    let mut climb = Climb::begin(route, seed, 31, None, Some(&die_at)).await;
     climb.daemon.dies(&about).await;
     climb.account.faults(&json!([])).await;
     let ended = match climb.go_on().await {

@@ -10,13 +10,16 @@ use super::account::PATIENCE;
 use super::daemon::{Answer, Daemon};
 
 impl Daemon {
-    /// A plan for all of the `count` events in the queue in steps, as soon as the daemon knows of them.
-    pub async fn plan_steps(&self, queue: &str, count: usize) -> Plan {
+    /// A plan for all of the `count` events in the queue in steps, no faster than that, as soon as the daemon knows of them.
+    pub async fn plan_steps(&self, queue: &str, count: usize, rate: Option<f64>) -> Plan {
         let request = Request::Plan {
             dead_letter_queue: queue.to_owned(),
             selection: Selection::Everything,
             to: None,
-            manner: Manner::default(),
+            manner: Manner {
+                rate,
+                ..Manner::default()
+            },
             edit: None,
         };
         let plan = self.planned(request, count).await;
