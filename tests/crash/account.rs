@@ -122,7 +122,11 @@ impl Account {
             local,
             sqs: aws_sdk_sqs::Client::from_conf(sqs),
             dir,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .pool_max_idle_per_host(0)
+                .build()
+                .unwrap(),
             lines: Vec::new(),
             read: 0,
         };

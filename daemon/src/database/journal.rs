@@ -8,9 +8,9 @@ use rusqlite::Connection;
 
 use super::{DatabaseError, Durability, connect};
 
-/// Bytes of entries that wait before the file itself is written: some hundred batches of a redrive. Whoever writes next waits
+/// Bytes of entries that wait before the file itself is written: more than a thousand batches of a redrive. Whoever writes next waits
 /// for that, and so does the start after a crash.
-const FULL: usize = 4 * 1024 * 1024;
+const FULL: usize = 8 * 1024 * 1024;
 
 /// Nothing more is taken until the file itself could be written.
 const OVERFULL: usize = 64 * 1024 * 1024;

@@ -258,15 +258,15 @@ async fn a_full_journal_goes_into_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let database = open_with_journal(dir.path());
     let megabyte = vec![b' '; 1 << 20];
-    for value in 1..=5 {
+    for value in 1..=9 {
         let written = database.write_with_entry(megabyte.clone(), insert(value));
         written.await.unwrap();
     }
-    // Done after the fourth was answered, and before the fifth.
+    // Done after the eighth was answered, and before the ninth.
     let left = tempfile::tempdir().unwrap();
     killed(dir.path(), &["n.db"], left.path());
     let alone = alone(left.path());
-    assert_eq!(count(&alone).await, 4);
+    assert_eq!(count(&alone).await, 8);
 }
 
 #[tokio::test]
