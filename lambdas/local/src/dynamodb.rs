@@ -1,6 +1,12 @@
 //! DynamoDB: dynoxide, in memory or in a file, on an inner loopback address; requests are passed on and answers come back unchanged.
 
-use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -9,7 +15,6 @@ use axum::{
 };
 use dynoxide::Database;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -59,29 +64,28 @@ pub enum StartError {
 impl Dynamo {
     /// Starts without tables, or with those in `file`, which also takes every change. In memory `clock` decides when items expire;
     /// in a file the system's clock does, because the engine offers no other.
-    pub async fn start(clock: Clock, file: Option<&Path>) -> Result<Self, StartError> {
+    pub fn start(clock: Clock, file: Option<&Path>) -> Result<Self, StartError> {
         let database = match file {
             None => Database::memory_with_clock(Arc::new(clock))
                 .map_err(|error| StartError::Database(error.to_string()))?,
             Some(file) => {
+                let unusable = |why: String| Unusable::new(file, why);
                 let path = file.to_str().ok_or_else(|| {
-                    Unusable::new(file, "its path is not UTF-8, as the engine wants it")
+                    unusable("its path is not UTF-8, as the engine wants it".to_owned())
                 })?;
-                Database::new(path).map_err(|error| Unusable::new(file, error.to_string()))?
+                let database = Database::new(path).map_err(|error| unusable(error.to_string()))?;
+                // The one call that sets SQLite's `synchronous = NORMAL`: changes outlive this process, however it ends, but nobody
+                // waits for the disk, which takes milliseconds for each write.
+                let set = database.disable_bulk_loading();
+                set.map_err(|error| unusable(error.to_string()))?;
+                database
             }
         };
-        let listener = TcpListener::bind((inner_address(), 0)).await?;
+        let listener = TcpListener::bind((inner_address(), 0))?;
         let url = format!("http://{}/", listener.local_addr()?);
         let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
         let server = TaskTracker::new();
-        server.spawn(async move {
-            if let Err(error) =
-                dynoxide::server::serve_with_shutdown(listener, database, stopped).await
-            {
-                tracing::error!(%error, "DynamoDB stopped");
-            }
-        });
+        serve(listener, database, stop.clone(), &server)?;
         server.close();
         Ok(Self {
             url,
@@ -170,6 +174,37 @@ impl Dynamo {
     }
 }
 
+/// The engine works on the thread that asks it, one request after another: a thread of its own, so that nothing else waits.
+fn serve(
+    listener: TcpListener,
+    database: Database,
+    stop: CancellationToken,
+    tracker: &TaskTracker,
+) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let running = tracker.token();
+    let served = async move {
+        let listener = tokio::net::TcpListener::from_std(listener);
+        let listener = listener.map_err(|error| error.to_string())?;
+        dynoxide::server::serve_with_shutdown(listener, database, stop.cancelled_owned()).await
+    };
+    let run = move || {
+        if let Err(error) = runtime.block_on(served) {
+            tracing::error!(error, "DynamoDB stopped");
+        }
+        // What still ran ends first, and with it the engine's file is closed.
+        drop(runtime);
+        drop(running);
+    };
+    thread::Builder::new()
+        .name("dynamodb".to_owned())
+        .spawn(run)?;
+    Ok(())
+}
+
 async fn exchange(
     request: reqwest::RequestBuilder,
 ) -> Result<(StatusCode, HeaderMap, Bytes), reqwest::Error> {
@@ -207,7 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn tables_keep_items_and_errors_keep_their_names() {
-        let dynamo = Dynamo::start(Clock::default(), None).await.unwrap();
+        let dynamo = Dynamo::start(Clock::default(), None).unwrap();
         let table = json!({
             "TableName": "tasks",
             "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],

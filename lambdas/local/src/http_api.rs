@@ -12,9 +12,11 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
+use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::lambda::{Invocation, Lambda, THROTTLED, trace_id};
+use crate::error::AwsError;
+use crate::lambda::{Invocation, Lambda, Reply, THROTTLED, trace_id};
 pub use route::Route;
 use throttle::TokenBucket;
 
@@ -26,6 +28,13 @@ const MAX_EVENT_BYTES: usize = 6_291_456;
 
 /// A function has so long to answer (same page of API Gateway: 30 s).
 const INTEGRATION_LIMIT: Duration = Duration::from_secs(30);
+
+/// A slow machine is long at each request, and so has more of them at once than AWS would have. Where they use up the account's
+/// concurrency, they wait so long for their turn; AWS refuses them at once.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two looks whether it is their turn.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// All HTTP APIs, each by the name of its stack. Cheap to clone.
 #[derive(Clone)]
@@ -146,7 +155,7 @@ impl HttpApis {
             trace_id,
             client_context: None,
         };
-        let run = self.lambda.invoke(&route.function, invocation);
+        let run = self.run(&route.function, invocation);
         match tokio::time::timeout(INTEGRATION_LIMIT, run).await {
             Ok(Ok(reply)) if !reply.failed => answer::response(reply.payload),
             Ok(Err(error)) if error.code == THROTTLED => {
@@ -154,6 +163,21 @@ impl HttpApis {
             }
             Ok(_) => answer::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
             Err(_) => answer::message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        }
+    }
+
+    async fn run(&self, function: &str, invocation: Invocation) -> Result<Reply, AwsError> {
+        let until = Instant::now() + PATIENCE;
+        let may_wait = || self.lambda.shares(function) && Instant::now() < until;
+        loop {
+            while !self.lambda.has_room(function) && may_wait() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            match self.lambda.invoke(function, invocation.clone()).await {
+                // Another was quicker.
+                Err(error) if error.code == THROTTLED && may_wait() => {}
+                outcome => return outcome,
+            }
         }
     }
 }

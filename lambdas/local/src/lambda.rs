@@ -27,6 +27,7 @@ mod rest;
 mod retry;
 mod runtime_api;
 mod schedule;
+mod start;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -49,7 +50,7 @@ use crate::witness::Witness;
 pub(crate) use code::{Code, PREFIX as CODE_PREFIX};
 pub(crate) use configure::Changes as FunctionChanges;
 pub(crate) use declare::Declaration;
-pub(crate) use environment::Invocation;
+pub(crate) use environment::{Invocation, Reply};
 pub(crate) use error::THROTTLED;
 use event::Event;
 pub(crate) use event_config::Changes as EventConfigChanges;
@@ -58,15 +59,13 @@ pub(crate) use invoke::trace_id;
 pub(crate) use mapping::Changes as MappingChanges;
 use mapping::Mapping;
 pub(crate) use schedule::Schedule;
+use start::Starts;
 
 /// Idle environments end after this time. AWS keeps them for some minutes and promises no number.
 const IDLE_LIMIT: SignedDuration = SignedDuration::from_mins(5);
 
 /// How often idle environments are looked at.
 const REAP_EVERY: Duration = Duration::from_secs(30);
-
-/// This many processes start at the same time; more would only slow each other down on a small machine.
-const STARTS: usize = 4;
 
 /// What the Lambda host is made of.
 pub struct LambdaParts {
@@ -105,7 +104,9 @@ pub struct Lambda {
 struct Inner {
     parts: LambdaParts,
     state: Mutex<State>,
-    starts: Arc<Semaphore>,
+    starts: Starts,
+    /// Turns of events: they leave half of the account's concurrency to callers who wait for an answer.
+    turns: Arc<Semaphore>,
     stopping: CancellationToken,
     tasks: TaskTracker,
 }
@@ -137,11 +138,13 @@ impl Lambda {
     /// A host without functions. Must be called inside a tokio runtime.
     #[must_use]
     pub fn new(parts: LambdaParts) -> Self {
+        let turns = parts.concurrency.div_ceil(2) as usize;
         let lambda = Self {
             inner: Arc::new(Inner {
                 parts,
                 state: Mutex::default(),
-                starts: Arc::new(Semaphore::new(STARTS)),
+                starts: Starts::new(),
+                turns: Arc::new(Semaphore::new(turns)),
                 stopping: CancellationToken::new(),
                 tasks: TaskTracker::new(),
             }),

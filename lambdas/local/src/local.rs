@@ -147,7 +147,7 @@ impl Local {
         let files = options.state_dir.as_deref().map(Files::within);
         let files = files.transpose()?;
         let tables = files.as_ref().map(Files::tables);
-        let dynamo = Dynamo::start(clock.clone(), tables.as_deref()).await?;
+        let dynamo = Dynamo::start(clock.clone(), tables.as_deref())?;
         let metrics = Metrics::new(clock.clone());
         let logs = Logs::new(clock.clone());
         let sqs = Sqs::new(

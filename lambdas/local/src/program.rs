@@ -276,7 +276,26 @@ fn log_to(file: Option<PathBuf>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
+
+    #[test]
+    fn every_template_is_deployed() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates");
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| {
+                let path = file.unwrap().path();
+                let text = std::fs::read_to_string(&path).unwrap();
+                (path.file_stem().unwrap().to_owned(), text)
+            })
+            .collect();
+        files.sort();
+        let mut deployed = TEMPLATES.map(|(name, text)| (name.into(), text.to_owned()));
+        deployed.sort();
+        assert_eq!(files, deployed);
+    }
 
     #[test]
     fn the_daemon_is_told_of_the_stacks_that_take_tasks() {

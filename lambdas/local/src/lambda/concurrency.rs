@@ -2,7 +2,6 @@
 //! (AWS Lambda developer guide, "Understanding Lambda function scaling").
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -10,14 +9,6 @@ use super::environment::Environment;
 use super::function::Configuration;
 use super::{IDLE_LIMIT, Lambda, State, error};
 use crate::error::AwsError;
-
-/// Where others run the same function, an invocation waits so long for one of them to end before it starts a process of its own. AWS
-/// starts one at once; on a small machine a start costs more than many invocations, and a burst of starts stops everything.
-const PATIENCE: Duration = Duration::from_millis(100);
-
-/// An invocation waits so long for its turn to start a process; then it starts one all the same, because whoever holds the turns
-/// may hang.
-const START_WAIT: Duration = Duration::from_secs(1);
 
 /// The right to run one invocation of a function, until it is dropped.
 pub(super) struct Slot {
@@ -123,6 +114,20 @@ impl Lambda {
         Ok(slot)
     }
 
+    /// Whether `name` shares the account's concurrency with others, because it reserves none.
+    pub(crate) fn shares(&self, name: &str) -> bool {
+        let state = self.state();
+        state
+            .function(name)
+            .is_ok_and(|function| function.reserved_concurrency.is_none())
+    }
+
+    /// Whether the account's concurrency has room for an invocation of `name`.
+    pub(crate) fn has_room(&self, name: &str) -> bool {
+        let usage = self.state().usage(name, self.inner.parts.concurrency);
+        !usage.is_ok_and(|usage| limit(usage) == Some(Limit::Account))
+    }
+
     /// Which limit throttles `name`, for the error's `Reason`.
     pub(super) fn throttling_limit(&self, name: &str) -> Limit {
         let usage = self.state().usage(name, self.inner.parts.concurrency);
@@ -136,15 +141,9 @@ impl Lambda {
 
     /// A warm environment, or else a new one. While we wait to start it, one that becomes free first is as good.
     pub(super) async fn environment(&self, slot: &Slot) -> Result<Environment, AwsError> {
-        let starts = self.inner.starts.clone();
         // The function itself and our slot hold one each.
-        let alone = Arc::strong_count(&slot.running) <= 2;
-        let turn = async move {
-            if !alone {
-                tokio::time::sleep(PATIENCE).await;
-            }
-            tokio::time::timeout(START_WAIT, starts.acquire_owned()).await
-        };
+        let others = Arc::strong_count(&slot.running) > 2;
+        let turn = self.inner.starts.clone().turn(others);
         tokio::pin!(turn);
         loop {
             let freed = slot.freed.notified();
@@ -155,10 +154,9 @@ impl Lambda {
                 return Ok(environment);
             }
             tokio::select! {
-                turn = &mut turn => {
-                    let permit = turn.ok().and_then(Result::ok);
+                start = &mut turn => {
                     self.make_room();
-                    let started = Environment::start(&self.inner.parts, slot.configuration.clone(), permit).await;
+                    let started = Environment::start(&self.inner.parts, slot.configuration.clone(), start).await;
                     return started.map_err(|error| error::cannot_start(&slot.name, &error));
                 }
                 () = freed => {}

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::LambdaParts;
 use super::function::Configuration;
 use super::output::{Output, Pipes};
 use super::runtime_api::{Delivery, RuntimeApi, Signal, failure};
+use super::start::Start;
 use super::{code, ending};
 use crate::account;
 use crate::clock::Clock;
@@ -65,7 +65,7 @@ pub struct Environment {
     clock: Clock,
     started: Instant,
     /// Held while it starts, so that not too many start at once.
-    starting: Option<OwnedSemaphorePermit>,
+    starting: Option<Start>,
     /// It has answered at least once.
     warm: bool,
     /// It can do more work.
@@ -79,7 +79,7 @@ impl Environment {
     pub async fn start(
         parts: &LambdaParts,
         configuration: Arc<Configuration>,
-        starting: Option<OwnedSemaphorePermit>,
+        starting: Start,
     ) -> io::Result<Self> {
         let api = RuntimeApi::listen().await?;
         let output = Output::new(parts.logs.clone(), parts.clock.clone(), &configuration);
@@ -120,7 +120,7 @@ impl Environment {
             pipes,
             clock: parts.clock.clone(),
             started: Instant::now(),
-            starting,
+            starting: Some(starting),
             warm: false,
             sound: true,
             idle_since: parts.clock.now(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures::future::OptionFuture;
 use jiff::Timestamp;
 
 use super::environment::{Invocation, Reply};
@@ -120,6 +121,15 @@ impl Lambda {
         let mut throttles = 0;
         let mut last = None;
         loop {
+            let left = self.settings(name)?.0.event_age.saturating_sub(age());
+            // What a function reserves is its own.
+            let turn = self
+                .shares(name)
+                .then(|| self.inner.turns.clone().acquire_owned());
+            let turn = tokio::select! {
+                turn = OptionFuture::from(turn) => turn,
+                () = clock.sleep(left) => None,
+            };
             // Asked each time: an operator may change them while events wait.
             let (limits, _) = self.settings(name)?;
             let step = if age() >= limits.event_age {
@@ -157,6 +167,7 @@ impl Lambda {
                     Err(_) => return None,
                 }
             };
+            drop(turn);
             match step {
                 Step::Again(wait) => clock.sleep(wait).await,
                 Step::GiveUp(condition) => {
