@@ -24,7 +24,8 @@ use crate::envelope::{Arrived, Envelope};
 use crate::idempotency::{Log, LogError};
 use crate::invoker::{InvokeError, Invoker};
 use crate::settings::Settings;
-use crate::subscription::store::{StoreError, SubscriptionStore};
+use crate::subscription::store::SubscriptionStore;
+use crate::table::TableError;
 use crate::{aws, correlation, deadline};
 use audit::{Audit, AuditError};
 use request::{Call, RequestError, request};
@@ -68,7 +69,7 @@ pub enum ControllerError {
     Delivery(#[from] DeliveryError),
     /// The subscribers are not known.
     #[error("the subscribers cannot be listed")]
-    Subscribers(#[from] StoreError),
+    Subscribers(#[from] TableError),
     /// It was not noted down.
     #[error("the entry was not noted down")]
     Audit(#[from] AuditError),

@@ -28,7 +28,7 @@
 //! - [`checkout`]: orders that are charged once or not at all, and [`payment`], which charges them
 //!
 //! What all functions share: [`http`] (requests and answers), [`correlation`], [`settings`] (environment variables),
-//! [`logging`], [`metrics`] and [`deadline`]; those that take messages share [`queue`].
+//! [`logging`], [`metrics`] and [`deadline`]; those that take messages share [`queue`], and those with tables [`table`].
 //!
 //! The same code runs on AWS and on one machine; only `AWS_ENDPOINT_URL` differs.
 
@@ -61,6 +61,7 @@ pub mod send_notification;
 pub mod send_queued_notification;
 pub mod settings;
 pub mod subscription;
+pub mod table;
 pub mod target;
 pub mod task;
 pub mod trade;
@@ -99,6 +100,15 @@ pub const FUNCTIONS: &[&str] = &[
 /// runtime ended; the reason is on stderr, which Lambda writes to the function's log.
 #[must_use]
 pub fn run(name: &str) -> ExitCode {
+    run_one(name, start(name))
+}
+
+/// The same with what runs it given, so that a binary which names one function holds no other.
+#[must_use]
+pub fn run_one(
+    name: &str,
+    function: impl Future<Output = Result<(), lambda_runtime::Error>>,
+) -> ExitCode {
     // A wrong variable ends the start with every other problem: see `Settings`.
     logging::Logging::read(&mut settings::Settings::empty()).start();
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -111,7 +121,7 @@ pub fn run(name: &str) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(start(name)) {
+    match runtime.block_on(function) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name} cannot run: {error}");

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::envelope::Envelope;
 use crate::metrics;
 use crate::notifier::{Notifier, NotifyError};
+use crate::table::TableError;
 
 pub mod sweep;
 
@@ -123,29 +123,6 @@ impl Pending {
     }
 }
 
-/// Why the outbox could not be written or read.
-#[derive(Debug, thiserror::Error)]
-pub enum OutboxError {
-    /// DynamoDB refused or did not answer.
-    #[error("DynamoDB")]
-    Dynamo(#[source] Box<aws_sdk_dynamodb::Error>),
-    /// An item is not an event.
-    #[error("an item of the outbox is not an event")]
-    Item(#[from] serde_dynamo::Error),
-    /// An event cannot be written to a table.
-    #[error("an event cannot be written")]
-    Build(#[from] aws_sdk_dynamodb::error::BuildError),
-}
-
-impl<E> From<SdkError<E>> for OutboxError
-where
-    aws_sdk_dynamodb::Error: From<SdkError<E>>,
-{
-    fn from(error: SdkError<E>) -> Self {
-        Self::Dynamo(Box::new(error.into()))
-    }
-}
-
 /// The table of events on their way, and the way they go.
 #[derive(Clone, Debug)]
 pub struct Outbox {
@@ -172,7 +149,7 @@ impl Outbox {
     }
 
     /// Keeps `pending`: a part of the transaction that writes what it tells of.
-    pub fn keep(&self, pending: &Pending) -> Result<TransactWriteItem, OutboxError> {
+    pub fn keep(&self, pending: &Pending) -> Result<TransactWriteItem, TableError> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(serde_dynamo::to_item(pending)?))
@@ -181,7 +158,7 @@ impl Outbox {
     }
 
     /// Removes an event that nobody needs to be told any more: a part of the transaction that makes it so.
-    pub fn forget(&self, pending: &Pending) -> Result<TransactWriteItem, OutboxError> {
+    pub fn forget(&self, pending: &Pending) -> Result<TransactWriteItem, TableError> {
         let delete = Delete::builder()
             .table_name(&self.table)
             .key("pk", AttributeValue::S(pending.id.clone()))
@@ -224,7 +201,7 @@ impl Outbox {
     async fn left_behind(
         &self,
         from: Option<HashMap<String, AttributeValue>>,
-    ) -> Result<(Vec<Pending>, Option<HashMap<String, AttributeValue>>), OutboxError> {
+    ) -> Result<(Vec<Pending>, Option<HashMap<String, AttributeValue>>), TableError> {
         let page = self
             .client
             .scan()

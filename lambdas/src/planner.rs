@@ -5,19 +5,17 @@
 
 use std::time::Duration;
 
-use aws_sdk_lambda::error::SdkError;
-use aws_sdk_lambda::operation::invoke::InvokeError;
-use aws_sdk_lambda::primitives::Blob;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use lambda_http::http::StatusCode;
 use lambda_http::{Error, Request, RequestExt};
 use patterns_core::task::{InvalidField, Task};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::aws;
 use crate::http::{Outcome, Refusal, answer, serve, usable};
+use crate::invoker::{InvokeError, Invoker};
 use crate::settings::Settings;
 use crate::task::wanted::Shown;
 
@@ -30,18 +28,16 @@ const PAGE: u32 = 1000;
 /// Why there are no tasks.
 #[derive(Debug, thiserror::Error)]
 enum ListError {
-    #[error("list-tasks cannot be invoked")]
-    Unreachable(#[source] Box<aws_sdk_lambda::Error>),
-    #[error("list-tasks did not answer in time")]
-    TimedOut,
-    #[error("list-tasks failed: {0}")]
-    Failed(String),
+    #[error(transparent)]
+    Invoke(#[from] InvokeError),
+    #[error("list-tasks has more pages than there is time for")]
+    OutOfTime,
     #[error("list-tasks answered with something else than tasks")]
     NotTasks(#[source] serde_json::Error),
 }
 
 struct Lister {
-    client: aws_sdk_lambda::Client,
+    invoker: Invoker,
     function: String,
 }
 
@@ -50,20 +46,8 @@ pub async fn run() -> Result<(), Error> {
     let mut settings = Settings::default();
     let function = settings.required("LIST_TASKS_FUNCTION_NAME");
     let function = settings.finish(function)?;
-    let config = aws::config().await;
-    // One attempt, which may take all of the time: a second one would answer too late. What is not set here stays as it is in `config`.
-    let once = aws_sdk_lambda::config::Builder::from(&config)
-        .retry_config(aws_sdk_lambda::config::retry::RetryConfig::disabled())
-        .timeout_config(
-            aws_sdk_lambda::config::timeout::TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(1))
-                .operation_attempt_timeout(TIMEOUT)
-                .operation_timeout(TIMEOUT)
-                .build(),
-        )
-        .build();
     let lister = &Lister {
-        client: aws_sdk_lambda::Client::from_conf(once),
+        invoker: Invoker::new(&aws::config().await),
         function,
     };
     serve(|request, correlation_id| async move { plan(lister, &request, &correlation_id).await })
@@ -75,7 +59,7 @@ async fn plan(lister: &Lister, request: &Request, correlation_id: &str) -> Outco
     let date = parameters.and_then(|parameters| parameters.first("date"));
     let date = date.map(day).transpose()?;
     let outcome = tokio::time::timeout(usable(request), all(lister, correlation_id));
-    let outcome = outcome.await.unwrap_or(Err(ListError::TimedOut));
+    let outcome = outcome.await.unwrap_or(Err(ListError::OutOfTime));
     let mut tasks = outcome.map_err(|error| unavailable(&error))?;
     if let Some(date) = date {
         tasks.retain(|task| is_due(task, date));
@@ -106,17 +90,29 @@ fn is_due(task: &Task, date: Date) -> bool {
 
 fn unavailable(error: &ListError) -> Refusal {
     tracing::error!(cause = format!("{error:?}"), "{error}");
-    let (status, message) = match error {
-        ListError::TimedOut => (
+    let (status, message) = if is_late(error) {
+        (
             StatusCode::GATEWAY_TIMEOUT,
             "Service list-tasks did not answer in time",
-        ),
-        _ => (StatusCode::BAD_GATEWAY, "Service list-tasks unavailable"),
+        )
+    } else {
+        (StatusCode::BAD_GATEWAY, "Service list-tasks unavailable")
     };
     Refusal::Unavailable {
         status,
         service: "list-tasks".to_owned(),
         message: message.to_owned(),
+    }
+}
+
+fn is_late(error: &ListError) -> bool {
+    match error {
+        ListError::OutOfTime | ListError::Invoke(InvokeError::TimedOut { .. }) => true,
+        // Lambda's own words for a function that was ended because its time was used up.
+        ListError::Invoke(InvokeError::Failed { kind, message, .. }) => {
+            kind == "Sandbox.Timedout" || message.contains("Task timed out")
+        }
+        ListError::Invoke(_) | ListError::NotTasks(_) => false,
     }
 }
 
@@ -126,29 +122,16 @@ async fn all(lister: &Lister, correlation_id: &str) -> Result<Vec<Task>, ListErr
     let mut next = None;
     loop {
         let asked = json!({"limit": PAGE, "nextToken": next, "correlationId": correlation_id});
-        let page = invoke(lister, asked.to_string()).await?;
+        let asked = lister
+            .invoker
+            .ask(&lister.function, asked.to_string(), TIMEOUT);
+        let page = page(asked.await?)?;
         tasks.extend(page.tasks);
         next = page.next_token;
         if next.is_none() {
             return Ok(tasks);
         }
     }
-}
-
-async fn invoke(lister: &Lister, asked: String) -> Result<Page, ListError> {
-    let answer = lister
-        .client
-        .invoke()
-        .function_name(&lister.function)
-        .payload(Blob::new(asked))
-        .send()
-        .await
-        .map_err(|error: SdkError<InvokeError>| match error {
-            SdkError::TimeoutError(_) => ListError::TimedOut,
-            error => ListError::Unreachable(Box::new(error.into())),
-        })?;
-    let payload = answer.payload().map(AsRef::as_ref).unwrap_or_default();
-    page(answer.function_error(), payload)
 }
 
 #[derive(Debug, Deserialize)]
@@ -158,29 +141,8 @@ struct Page {
     next_token: Option<String>,
 }
 
-/// What a function's error says of itself.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Failure {
-    error_type: String,
-    error_message: String,
-}
-
-fn page(failed: Option<&str>, payload: &[u8]) -> Result<Page, ListError> {
-    let Some(kind) = failed else {
-        return serde_json::from_slice(payload).map_err(ListError::NotTasks);
-    };
-    let Failure {
-        error_type,
-        error_message,
-    } = serde_json::from_slice(payload).unwrap_or_default();
-    // Lambda's own words for a function that was ended because its time was used up.
-    if error_type == "Sandbox.Timedout" || error_message.contains("Task timed out") {
-        return Err(ListError::TimedOut);
-    }
-    Err(ListError::Failed(format!(
-        "{kind} {error_type}: {error_message}"
-    )))
+fn page(answer: Value) -> Result<Page, ListError> {
+    serde_json::from_value(answer).map_err(ListError::NotTasks)
 }
 
 #[cfg(test)]
@@ -192,16 +154,15 @@ mod tests {
     /// The original took every answer for tasks, a failure's body too.
     #[test]
     fn d9_only_tasks_are_taken_for_tasks() {
-        let page = |payload: &str| page(None, payload.as_bytes()).map(|page| page.tasks.len());
-        assert_eq!(page(r#"{"tasks": []}"#).unwrap(), 0);
+        let page = |answer| page(answer).map(|page| page.tasks.len());
+        assert_eq!(page(json!({"tasks": []})).unwrap(), 0);
         for other in [
-            r#"{"statusCode": 500, "body": "{\"message\": \"Failed to retrieve tasks\"}"}"#,
-            r#"{"message": "Failed to retrieve tasks"}"#,
-            r#"{"tasks": {"message": "no"}}"#,
-            "null",
-            "",
+            json!({"statusCode": 500, "body": "{\"message\": \"Failed to retrieve tasks\"}"}),
+            json!({"message": "Failed to retrieve tasks"}),
+            json!({"tasks": {"message": "no"}}),
+            json!(null),
         ] {
-            let error = page(other).unwrap_err();
+            let error = page(other.clone()).unwrap_err();
             assert!(
                 matches!(error, ListError::NotTasks(_)),
                 "{other}: {error:?}"
@@ -211,21 +172,23 @@ mod tests {
 
     #[test]
     fn a_failure_is_502_and_used_up_time_504() {
-        let status = |payload: &str| {
-            let error = page(Some("Unhandled"), payload.as_bytes()).unwrap_err();
-            match unavailable(&error) {
+        let status = |kind: &str, message: &str| {
+            let error = InvokeError::Failed {
+                function: "list-tasks".to_owned(),
+                kind: kind.to_owned(),
+                message: message.to_owned(),
+            };
+            match unavailable(&error.into()) {
                 Refusal::Unavailable { status, .. } => status.as_u16(),
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(
-            status(r#"{"errorType": "TasksUnavailable", "errorMessage": "DynamoDB"}"#),
-            502
-        );
-        assert_eq!(status("?"), 502);
+        assert_eq!(status("TasksUnavailable", "DynamoDB"), 502);
+        assert_eq!(status("unknown", "unknown"), 502);
         assert_eq!(
             status(
-                r#"{"errorType": "Sandbox.Timedout", "errorMessage": "RequestId: 1 Error: Task timed out after 3.00 seconds"}"#
+                "Sandbox.Timedout",
+                "RequestId: 1 Error: Task timed out after 3.00 seconds"
             ),
             504
         );

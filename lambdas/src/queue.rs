@@ -60,16 +60,20 @@ pub async fn serve(
     lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
         Box::pin(async move {
             let failed = work_on_all(handle, &event).await;
-            let mut response = SqsBatchResponse::default();
-            let ids = failed.iter().map(|(record, _)| record.message_id.clone());
-            response.set_failures(ids.flatten());
             let soon = failed.iter().filter(|(_, failed)| !failed.is_leased);
             let soon: Vec<_> = soon.map(|(record, _)| *record).collect();
             make_visible_soon(sqs, queue_url, &soon).await;
-            Ok::<_, Error>(response)
+            Ok::<_, Error>(response(failed.iter().map(|(record, _)| *record)))
         })
     }))
     .await
+}
+
+/// Names the records that are to come again.
+pub(crate) fn response<'a>(failed: impl Iterator<Item = &'a SqsMessage>) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    response.set_failures(failed.filter_map(|record| record.message_id.clone()));
+    response
 }
 
 /// Works on record after record, and answers with those that failed or that there was no time for.

@@ -5,9 +5,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::session::{begin, unauthorized};
-use super::store::{AccountStore, StoreError};
+use super::store::AccountStore;
 use super::{password, token};
 use crate::http::{Outcome, Refusal, answer};
+use crate::table::TableError;
 
 /// What a client sends.
 #[derive(Deserialize)]
@@ -20,7 +21,7 @@ pub struct Credentials {
 
 /// An unknown address and a wrong password get the same answer after the same work: who has an account is nobody's business.
 pub async fn login(store: &AccountStore, given: &Credentials) -> Outcome {
-    let failed = |error: StoreError| Refusal::failed("Failed to log in", error);
+    let failed = |error: TableError| Refusal::failed("Failed to log in", error);
     if given.email.trim().is_empty() || given.password.is_empty() {
         return Err(Refusal::BadRequest(
             "email and password are required".to_owned(),

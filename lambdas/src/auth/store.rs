@@ -9,11 +9,11 @@
 use std::collections::HashMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 
 use super::account::{User, canonical};
+use crate::table::TableError;
 use crate::transaction::{self, Written};
 
 type Item = HashMap<String, AttributeValue>;
@@ -21,29 +21,6 @@ type Item = HashMap<String, AttributeValue>;
 /// Sessions are kept for a while after they ended, so that their tokens are told from forged ones. DynamoDB removes them
 /// within days after that.
 const KEPT_AFTER_END: SignedDuration = SignedDuration::from_hours(24);
-
-/// Why the table could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// DynamoDB refused or did not answer.
-    #[error("DynamoDB")]
-    Dynamo(#[source] Box<aws_sdk_dynamodb::Error>),
-    /// An item is not what its key says.
-    #[error("an item of the table cannot be read")]
-    Item(#[from] serde_dynamo::Error),
-    /// A write could not be put together.
-    #[error("a write lacks something")]
-    Write(#[from] aws_sdk_dynamodb::error::BuildError),
-}
-
-impl<E> From<SdkError<E>> for StoreError
-where
-    aws_sdk_dynamodb::Error: From<SdkError<E>>,
-{
-    fn from(error: SdkError<E>) -> Self {
-        Self::Dynamo(Box::new(error.into()))
-    }
-}
 
 /// Whose token, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,7 +55,7 @@ impl AccountStore {
         told: TransactWriteItem,
         digest: &str,
         session: &Session,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<Written, TableError> {
         let mut item: Item = serde_dynamo::to_item(user)?;
         item.insert("pk".to_owned(), user_key(&user.id));
         let writes = [
@@ -91,13 +68,13 @@ impl AccountStore {
     }
 
     /// The account of that id.
-    pub async fn user(&self, id: &str) -> Result<Option<User>, StoreError> {
+    pub async fn user(&self, id: &str) -> Result<Option<User>, TableError> {
         let item = self.get(user_key(id)).await?;
         Ok(item.map(serde_dynamo::from_item).transpose()?)
     }
 
     /// The account with that address.
-    pub async fn user_by_email(&self, email: &str) -> Result<Option<User>, StoreError> {
+    pub async fn user_by_email(&self, email: &str) -> Result<Option<User>, TableError> {
         let Some(item) = self.get(email_key(email)).await? else {
             return Ok(None);
         };
@@ -108,7 +85,7 @@ impl AccountStore {
     }
 
     /// Puts `new` in the place of `old`, if the account is still as `old` was.
-    pub async fn change(&self, old: &User, new: &User) -> Result<Written, StoreError> {
+    pub async fn change(&self, old: &User, new: &User) -> Result<Written, TableError> {
         let update = Update::builder()
             .table_name(&self.table)
             .key("pk", user_key(&old.id))
@@ -132,7 +109,7 @@ impl AccountStore {
     }
 
     /// Stores a session.
-    pub async fn begin_session(&self, digest: &str, session: &Session) -> Result<(), StoreError> {
+    pub async fn begin_session(&self, digest: &str, session: &Session) -> Result<(), TableError> {
         self.client
             .put_item()
             .table_name(&self.table)
@@ -143,7 +120,7 @@ impl AccountStore {
     }
 
     /// The session of a token, also one that has ended.
-    pub async fn session(&self, digest: &str) -> Result<Option<Session>, StoreError> {
+    pub async fn session(&self, digest: &str) -> Result<Option<Session>, TableError> {
         let item = self.get(session_key(digest)).await?;
         Ok(item.and_then(|item| {
             let user_id = item.get("userId")?.as_s().ok()?.clone();
@@ -156,7 +133,7 @@ impl AccountStore {
     }
 
     /// Removes a session; there may be none.
-    pub async fn end_session(&self, digest: &str) -> Result<(), StoreError> {
+    pub async fn end_session(&self, digest: &str) -> Result<(), TableError> {
         self.client
             .delete_item()
             .table_name(&self.table)
@@ -171,7 +148,7 @@ impl AccountStore {
         self.get(text("HEALTH")).await.is_ok()
     }
 
-    async fn get(&self, key: AttributeValue) -> Result<Option<Item>, StoreError> {
+    async fn get(&self, key: AttributeValue) -> Result<Option<Item>, TableError> {
         let answer = self
             .client
             .get_item()
@@ -183,7 +160,7 @@ impl AccountStore {
         Ok(answer.item)
     }
 
-    fn put_if_new(&self, item: Item) -> Result<TransactWriteItem, StoreError> {
+    fn put_if_new(&self, item: Item) -> Result<TransactWriteItem, TableError> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item))

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use futures::FutureExt;
 use futures::future::join_all;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -18,10 +18,11 @@ use super::progress::Batches;
 use crate::aws;
 use crate::deadline;
 use crate::delivery::provider::{Provider, ProviderError};
-use crate::queue::make_visible_soon;
+use crate::queue::{make_visible_soon, response};
 use crate::settings::Settings;
+use crate::table::TableError;
 use crate::task::now;
-use crate::task::store::{StoreError, TaskStore};
+use crate::task::store::TaskStore;
 
 /// Kept free at the end of the function's time for counting, and for reporting what failed.
 const RESERVE: Duration = Duration::from_secs(4);
@@ -34,7 +35,7 @@ enum RowError {
     #[error("the row is not a task: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Invalid(Vec<InvalidField>),
     #[error("the task was not stored")]
-    Store(#[from] StoreError),
+    Store(#[from] TableError),
     #[error("the batch's progress could not be read")]
     Progress,
     #[error("{0}")]
@@ -82,9 +83,7 @@ pub async fn run() -> Result<(), Error> {
         let time = deadline::time_left(&event.context).saturating_sub(RESERVE);
         let failed = create_all(subscriber, &event.payload.records, time).await;
         make_visible_soon(sqs, queue_url, &failed).await;
-        let mut response = SqsBatchResponse::default();
-        response.set_failures(failed.iter().filter_map(|record| record.message_id.clone()));
-        Ok::<_, Error>(response)
+        Ok::<_, Error>(response(failed.into_iter()))
     }))
     .await
 }

@@ -6,20 +6,18 @@
 //! given back to its queue: a message that is received again is no new round.
 
 use std::collections::BTreeSet;
-use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
-use futures::{FutureExt, StreamExt, stream};
-use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use aws_lambda_events::sqs::SqsMessage;
+use futures::{StreamExt, stream};
+use lambda_runtime::Error;
 use tracing::Instrument;
 
 use super::progress::{Batches, ProgressError};
 use super::send::{SendError, Sender};
 use super::{Chunk, Row, RowMessage, group_of};
 use crate::aws;
-use crate::deadline;
-use crate::queue::make_visible_soon;
+use crate::queue::{Failed, serve};
 use crate::settings::Settings;
 
 /// With less time left than this the rest is handed on.
@@ -42,8 +40,6 @@ enum ExpandError {
     Progress(#[from] ProgressError),
     #[error("the function's time is used up, after the rest was handed on {HOPS_MAX} times")]
     OutOfTime,
-    #[error("expanding panicked")]
-    Panicked,
 }
 
 struct Expander {
@@ -60,41 +56,24 @@ pub async fn run() -> Result<(), Error> {
     let rows = settings.required("ROW_QUEUE_URL");
     let (batches, chunks, rows) = settings.finish((batches, chunks, rows))?;
     let config = aws::config().await;
-    let sqs = &aws_sdk_sqs::Client::new(&config);
-    let queue_url = &chunks.clone();
+    let queue_url = chunks.clone();
     let expander = &Expander {
         batches: Batches::new(&config, batches),
         chunks: Sender::new(&config, chunks),
         rows: Sender::new(&config, rows),
     };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
-        let mut failed = Vec::new();
-        for record in &event.payload.records {
-            let outcome = AssertUnwindSafe(expand(expander, record, &event.context))
-                .catch_unwind()
-                .await
-                .unwrap_or(Err(ExpandError::Panicked));
-            if let Err(error) = outcome {
-                tracing::error!(
-                    messageId = record.message_id,
-                    cause = format!("{error:?}"),
-                    "{error}"
-                );
-                failed.push(record);
-            }
-        }
-        make_visible_soon(sqs, queue_url, &failed).await;
-        let mut response = SqsBatchResponse::default();
-        response.set_failures(failed.iter().filter_map(|record| record.message_id.clone()));
-        Ok::<_, Error>(response)
-    }))
+    serve(&config, &queue_url, async |record, time_left| {
+        let until = Instant::now() + time_left;
+        let sent = expand(expander, record, until).await;
+        sent.map_err(|error| Failed::new("RowsNotSent", error))
+    })
     .await
 }
 
 async fn expand(
     expander: &Expander,
     record: &SqsMessage,
-    context: &Context,
+    until: Instant,
 ) -> Result<(), ExpandError> {
     let chunk: Chunk = serde_json::from_str(record.body.as_deref().unwrap_or_default())?;
     let span = tracing::info_span!(
@@ -103,14 +82,10 @@ async fn expand(
         batchId = chunk.batch_id,
         chunk = chunk.chunk
     );
-    send_rows(expander, chunk, context).instrument(span).await
+    send_rows(expander, chunk, until).instrument(span).await
 }
 
-async fn send_rows(
-    expander: &Expander,
-    chunk: Chunk,
-    context: &Context,
-) -> Result<(), ExpandError> {
+async fn send_rows(expander: &Expander, chunk: Chunk, until: Instant) -> Result<(), ExpandError> {
     let (batch_id, number) = (&chunk.batch_id, chunk.chunk);
     let done = expander.batches.done(batch_id, number).await?.sent;
     let groups = chunk
@@ -122,7 +97,7 @@ async fn send_rows(
         .map(|(group, rows)| {
             let chunk = &chunk;
             async move {
-                if deadline::time_left(context) < RESERVE {
+                if until.saturating_duration_since(Instant::now()) < RESERVE {
                     return (group, Ok(false));
                 }
                 let sent = send_group(expander, chunk, rows).await;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("auth")
+    patterns_lambdas::run_one("auth", patterns_lambdas::auth::run())
 }

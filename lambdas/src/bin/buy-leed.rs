@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("buy-leed")
+    patterns_lambdas::run_one("buy-leed", patterns_lambdas::leed::buy::run())
 }

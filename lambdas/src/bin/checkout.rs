@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("checkout")
+    patterns_lambdas::run_one("checkout", patterns_lambdas::checkout::run())
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("controller")
+    patterns_lambdas::run_one("controller", patterns_lambdas::controller::run())
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("create-leed")
+    patterns_lambdas::run_one("create-leed", patterns_lambdas::leed::create::run())
 }

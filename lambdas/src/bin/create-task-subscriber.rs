@@ -3,5 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("create-task-subscriber")
+    patterns_lambdas::run_one(
+        "create-task-subscriber",
+        patterns_lambdas::batch::create::run(),
+    )
 }

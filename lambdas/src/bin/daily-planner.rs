@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("daily-planner")
+    patterns_lambdas::run_one("daily-planner", patterns_lambdas::planner::run())
 }

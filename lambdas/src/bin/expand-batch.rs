@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("expand-batch")
+    patterns_lambdas::run_one("expand-batch", patterns_lambdas::batch::expand::run())
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("fulfil-orders")
+    patterns_lambdas::run_one("fulfil-orders", patterns_lambdas::checkout::fulfil::run())
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("gateway")
+    patterns_lambdas::run_one("gateway", patterns_lambdas::gateway::run())
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("get-batch")
+    patterns_lambdas::run_one("get-batch", patterns_lambdas::batch::get::run())
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("get-leed")
+    patterns_lambdas::run_one("get-leed", patterns_lambdas::leed::get::run())
 }

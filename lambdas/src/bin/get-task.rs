@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("get-task")
+    patterns_lambdas::run_one("get-task", patterns_lambdas::task::get::run())
 }

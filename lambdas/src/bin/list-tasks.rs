@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("list-tasks")
+    patterns_lambdas::run_one("list-tasks", patterns_lambdas::task::list::run())
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("notifications")
+    patterns_lambdas::run_one("notifications", patterns_lambdas::notification::run())
 }

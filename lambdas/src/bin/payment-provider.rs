@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("payment-provider")
+    patterns_lambdas::run_one("payment-provider", patterns_lambdas::payment::run())
 }

@@ -3,5 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("send-notification")
+    patterns_lambdas::run_one(
+        "send-notification",
+        patterns_lambdas::send_notification::run(),
+    )
 }

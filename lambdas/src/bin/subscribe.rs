@@ -3,5 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("subscribe")
+    patterns_lambdas::run_one(
+        "subscribe",
+        patterns_lambdas::subscription::subscribe::run(),
+    )
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("sweep-outbox")
+    patterns_lambdas::run_one("sweep-outbox", patterns_lambdas::outbox::sweep::run())
 }

@@ -3,5 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    patterns_lambdas::run("unsubscribe")
+    patterns_lambdas::run_one(
+        "unsubscribe",
+        patterns_lambdas::subscription::unsubscribe::run(),
+    )
 }

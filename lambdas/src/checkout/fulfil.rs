@@ -9,10 +9,10 @@ use lambda_runtime::Error;
 use super::order::Job;
 use super::saga::{Names, Saga, SagaError};
 use super::state::Work;
-use super::store::StoreError;
 use crate::aws;
 use crate::queue::{self, Failed};
 use crate::settings::Settings;
+use crate::table::TableError;
 use crate::target::Caller;
 
 /// Why a message's work was not done.
@@ -30,8 +30,8 @@ enum FulfilError {
     Unsettled(String),
 }
 
-impl From<StoreError> for FulfilError {
-    fn from(error: StoreError) -> Self {
+impl From<TableError> for FulfilError {
+    fn from(error: TableError) -> Self {
         Self::Saga(error.into())
     }
 }

@@ -12,10 +12,11 @@ use super::mail;
 use super::order::{Job, Order};
 use super::payments::{Payments, RefundError};
 use super::state::{Event, Step, Work};
-use super::store::{OrderStore, StoreError};
+use super::store::OrderStore;
 use crate::notifier::{Choice, Notifier};
 use crate::outbox::{Outbox, Pending};
 use crate::settings::Settings;
+use crate::table::TableError;
 use crate::target::{Caller, Target};
 use crate::transaction::Written;
 
@@ -24,7 +25,7 @@ use crate::transaction::Written;
 pub enum SagaError {
     /// The tables cannot be read or written.
     #[error("the order cannot be read or written")]
-    Store(#[from] StoreError),
+    Store(#[from] TableError),
     /// The provider did not pay back.
     #[error("the order is not paid back")]
     Refund(#[from] RefundError),
@@ -93,7 +94,7 @@ impl Saga {
 
     /// Stores a new order. Its first work stays in the outbox: the caller does it at once, and if it ends before that, the sweep
     /// finds it. `false` when there is an order of that id already.
-    pub async fn place(&self, order: &Order) -> Result<bool, StoreError> {
+    pub async fn place(&self, order: &Order) -> Result<bool, TableError> {
         let job = job(order)?;
         let told = job.iter().map(|job| self.jobs.keep(job));
         let told = told.collect::<Result<_, _>>()?;
@@ -125,7 +126,7 @@ impl Saga {
     }
 
     /// Writes what follows from `event`, and hands over what it needs next.
-    async fn step(&self, before: Order, event: Event) -> Result<Order, StoreError> {
+    async fn step(&self, before: Order, event: Event) -> Result<Order, TableError> {
         let Some(Step { to, mail }) = before.state.on(event) else {
             return Ok(before);
         };
@@ -165,7 +166,7 @@ impl Saga {
         done: Option<&Pending>,
         next: Option<&Pending>,
         mail: Option<&Pending>,
-    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+    ) -> Result<Vec<TransactWriteItem>, TableError> {
         let mut along = Vec::new();
         if event == Event::Reserved {
             along.push(self.store.take(before)?);

@@ -3,45 +3,15 @@
 use std::collections::HashMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 
 use super::order::Order;
 use super::state::State;
-use crate::outbox::OutboxError;
+use crate::table::TableError;
 use crate::transaction::{self, Written};
 
 type Item = HashMap<String, AttributeValue>;
-
-/// Why a table could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// DynamoDB refused or did not answer.
-    #[error("DynamoDB")]
-    Dynamo(#[source] Box<aws_sdk_dynamodb::Error>),
-    /// An item is not what its key says.
-    #[error("an item of the table cannot be read")]
-    Item(#[from] serde_dynamo::Error),
-    /// A write could not be put together.
-    #[error("a write lacks something")]
-    Write(#[from] BuildError),
-    /// What is to be told of it cannot be written.
-    #[error("an event cannot be written")]
-    Event(#[from] serde_json::Error),
-    /// Nor kept.
-    #[error("the outbox cannot be written")]
-    Outbox(#[from] OutboxError),
-}
-
-impl<E> From<SdkError<E>> for StoreError
-where
-    aws_sdk_dynamodb::Error: From<SdkError<E>>,
-{
-    fn from(error: SdkError<E>) -> Self {
-        Self::Dynamo(Box::new(error.into()))
-    }
-}
 
 /// Both tables.
 #[derive(Clone, Debug)]
@@ -63,7 +33,7 @@ impl OrderStore {
     }
 
     /// The order of that id.
-    pub async fn get(&self, id: &str) -> Result<Option<Order>, StoreError> {
+    pub async fn get(&self, id: &str) -> Result<Option<Order>, TableError> {
         let answer = self
             .client
             .get_item()
@@ -76,7 +46,7 @@ impl OrderStore {
     }
 
     /// What one piece of a product costs; `None` when there is no such product.
-    pub async fn price(&self, sku: &str) -> Result<Option<u64>, StoreError> {
+    pub async fn price(&self, sku: &str) -> Result<Option<u64>, TableError> {
         let answer = self
             .client
             .get_item()
@@ -94,7 +64,7 @@ impl OrderStore {
         &self,
         order: &Order,
         told: Vec<TransactWriteItem>,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<Written, TableError> {
         let mut item: Item = serde_dynamo::to_item(order)?;
         item.insert("pk".to_owned(), order_key(&order.id));
         let put = Put::builder()
@@ -114,7 +84,7 @@ impl OrderStore {
         state: State,
         now: Timestamp,
         along: Vec<TransactWriteItem>,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<Written, TableError> {
         let update = Update::builder()
             .table_name(&self.orders)
             .key("pk", order_key(&order.id))
@@ -130,7 +100,7 @@ impl OrderStore {
     }
 
     /// Takes an order's goods from the stock: goes along with a change of the order, and cannot where there are not enough.
-    pub fn take(&self, order: &Order) -> Result<TransactWriteItem, StoreError> {
+    pub fn take(&self, order: &Order) -> Result<TransactWriteItem, TableError> {
         let update = Update::builder()
             .table_name(&self.products)
             .key("pk", product_key(&order.sku))
@@ -150,7 +120,7 @@ impl OrderStore {
         &self,
         change: TransactWriteItem,
         along: Vec<TransactWriteItem>,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<Written, TableError> {
         let mut writes = vec![change];
         writes.extend(along);
         Ok(transaction::write(&self.client, &writes).await?)

@@ -4,41 +4,15 @@
 use std::collections::HashMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 
 use super::Leed;
-use crate::outbox::{Outbox, OutboxError, Pending};
+use crate::outbox::{Outbox, Pending};
+use crate::table::TableError;
 use crate::trade::plain;
 use crate::transaction::{Written, write};
 
 type Item = HashMap<String, AttributeValue>;
-
-/// Why the table could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// DynamoDB refused or did not answer.
-    #[error("DynamoDB")]
-    Dynamo(#[source] Box<aws_sdk_dynamodb::Error>),
-    /// An item is not a leed.
-    #[error("an item of the table is not a leed")]
-    Item(#[from] serde_dynamo::Error),
-    /// A write cannot be put together.
-    #[error("a leed cannot be written")]
-    Build(#[from] BuildError),
-    /// The calls that belong to it cannot.
-    #[error("a leed's bookkeeping cannot be written")]
-    Outbox(#[from] OutboxError),
-}
-
-impl<E> From<SdkError<E>> for StoreError
-where
-    aws_sdk_dynamodb::Error: From<SdkError<E>>,
-{
-    fn from(error: SdkError<E>) -> Self {
-        Self::Dynamo(Box::new(error.into()))
-    }
-}
 
 /// What came of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +48,7 @@ impl LeedStore {
         leed: &Leed,
         outbox: &Outbox,
         bookkeeping: &[Pending],
-    ) -> Result<Offered, StoreError> {
+    ) -> Result<Offered, TableError> {
         let new = |item| {
             Put::builder()
                 .table_name(&self.table)
@@ -107,7 +81,7 @@ impl LeedStore {
         purchase: &str,
         outbox: &Outbox,
         bookkeeping: &[Pending],
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, TableError> {
         let mut item = item(sold)?;
         let purchase = AttributeValue::S(purchase.to_owned());
         item.insert("purchase".to_owned(), purchase);
@@ -126,7 +100,7 @@ impl LeedStore {
     }
 
     /// The leed of that id, and the purchase that sold it.
-    pub async fn get(&self, id: &str) -> Result<Option<(Leed, Option<String>)>, StoreError> {
+    pub async fn get(&self, id: &str) -> Result<Option<(Leed, Option<String>)>, TableError> {
         let answer = self
             .client
             .get_item()
@@ -144,7 +118,7 @@ impl LeedStore {
     }
 }
 
-fn item(leed: &Leed) -> Result<Item, StoreError> {
+fn item(leed: &Leed) -> Result<Item, TableError> {
     let mut item: Item = serde_dynamo::to_item(leed)?;
     item.insert("pk".to_owned(), key(&leed.id));
     Ok(item)

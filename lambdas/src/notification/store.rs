@@ -3,42 +3,19 @@
 use std::collections::HashMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::delivery::counter;
+use crate::table::TableError;
 use crate::transaction::{self, Written};
 
 type Item = HashMap<String, AttributeValue>;
 
 /// As long as the log of deliveries, counted from when it is due.
 const KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
-
-/// Why a table could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// DynamoDB refused or did not answer.
-    #[error("DynamoDB")]
-    Dynamo(#[source] Box<aws_sdk_dynamodb::Error>),
-    /// An item is not what its key says.
-    #[error("an item of the table cannot be read")]
-    Item(#[from] serde_dynamo::Error),
-    /// A write could not be put together.
-    #[error("a write lacks something")]
-    Write(#[from] BuildError),
-}
-
-impl<E> From<SdkError<E>> for StoreError
-where
-    aws_sdk_dynamodb::Error: From<SdkError<E>>,
-{
-    fn from(error: SdkError<E>) -> Self {
-        Self::Dynamo(Box::new(error.into()))
-    }
-}
 
 /// An accepted notification. What it says is not kept here: the queue has it until it is delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +76,7 @@ impl NotificationStore {
         id: &str,
         stored: &Stored,
         told: TransactWriteItem,
-    ) -> Result<Written, StoreError> {
+    ) -> Result<Written, TableError> {
         let due = stored.scheduled_for.unwrap_or(stored.queued_at);
         let expires = due.checked_add(KEPT).unwrap_or(due).as_second();
         let mut item: Item = serde_dynamo::to_item(stored)?;
@@ -118,13 +95,13 @@ impl NotificationStore {
     }
 
     /// The notification of that id.
-    pub async fn get(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+    pub async fn get(&self, id: &str) -> Result<Option<Stored>, TableError> {
         let item = self.read(&self.table, key(id)).await?;
         Ok(item.map(serde_dynamo::from_item).transpose()?)
     }
 
     /// How far its delivery is; `None` before the first attempt.
-    pub async fn delivery(&self, id: &str) -> Result<Option<Delivery>, StoreError> {
+    pub async fn delivery(&self, id: &str) -> Result<Option<Delivery>, TableError> {
         let key = AttributeValue::S(format!("DELIVERY#{id}"));
         let item = self.read(&self.deliveries, key).await?;
         Ok(item.map(|item| {
@@ -145,7 +122,7 @@ impl NotificationStore {
     }
 
     /// How many were ever delivered.
-    pub async fn delivered(&self) -> Result<u64, StoreError> {
+    pub async fn delivered(&self) -> Result<u64, TableError> {
         let key = AttributeValue::S(counter::KEY.to_owned());
         let item = self.read(&self.deliveries, key).await?;
         let count = item.and_then(|item| item.get(counter::COUNT)?.as_n().ok()?.parse().ok());
@@ -157,7 +134,7 @@ impl NotificationStore {
         self.get("HEALTH").await.is_ok()
     }
 
-    async fn read(&self, table: &str, key: AttributeValue) -> Result<Option<Item>, StoreError> {
+    async fn read(&self, table: &str, key: AttributeValue) -> Result<Option<Item>, TableError> {
         let answer = self
             .client
             .get_item()

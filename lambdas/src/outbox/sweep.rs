@@ -4,11 +4,12 @@ use futures::{StreamExt, stream};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
-use super::{Outbox, OutboxError};
+use super::Outbox;
 use crate::aws;
 use crate::deadline;
 use crate::notifier::{Choice, Notifier};
 use crate::settings::Settings;
+use crate::table::TableError;
 
 /// Events that are handed over at the same time.
 const AT_ONCE: usize = 8;
@@ -34,7 +35,7 @@ pub async fn run() -> Result<(), Error> {
 }
 
 /// Hands over page after page. Ends early when nothing of a page went: the way is closed then, and the next minute is another try.
-async fn sweep(outbox: &Outbox) -> Result<Value, OutboxError> {
+async fn sweep(outbox: &Outbox) -> Result<Value, TableError> {
     let (mut handed_over, mut failed) = (0_u32, 0_u32);
     let mut from = None;
     loop {

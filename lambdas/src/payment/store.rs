@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::table::TableError;
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
@@ -12,26 +12,6 @@ use aws_sdk_dynamodb::types::{
 use serde::{Deserialize, Serialize};
 
 type Item = HashMap<String, AttributeValue>;
-
-/// Why the table could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// DynamoDB refused or did not answer.
-    #[error("DynamoDB")]
-    Dynamo(#[source] Box<aws_sdk_dynamodb::Error>),
-    /// An item is not a charge.
-    #[error("an item of the table is not a charge")]
-    Item(#[from] serde_dynamo::Error),
-}
-
-impl<E> From<SdkError<E>> for StoreError
-where
-    aws_sdk_dynamodb::Error: From<SdkError<E>>,
-{
-    fn from(error: SdkError<E>) -> Self {
-        Self::Dynamo(Box::new(error.into()))
-    }
-}
 
 /// What became of the money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +55,7 @@ impl ChargeStore {
     }
 
     /// Records a charge, unless the order has one: then it is answered with, and nothing changes.
-    pub async fn charge(&self, charge: &Charge) -> Result<Option<Charge>, StoreError> {
+    pub async fn charge(&self, charge: &Charge) -> Result<Option<Charge>, TableError> {
         let mut item: Item = serde_dynamo::to_item(charge)?;
         item.insert("pk".to_owned(), key(&charge.order_id));
         let put = self
@@ -100,7 +80,7 @@ impl ChargeStore {
     }
 
     /// The charge of an order.
-    pub async fn get(&self, order_id: &str) -> Result<Option<Charge>, StoreError> {
+    pub async fn get(&self, order_id: &str) -> Result<Option<Charge>, TableError> {
         let answer = self
             .client
             .get_item()
@@ -114,7 +94,7 @@ impl ChargeStore {
 
     /// Records that a charged order is paid back, and answers with its charge as it is then. One that was not charged stays as it
     /// is.
-    pub async fn refund(&self, order_id: &str) -> Result<Option<Charge>, StoreError> {
+    pub async fn refund(&self, order_id: &str) -> Result<Option<Charge>, TableError> {
         let update = self
             .client
             .update_item()

@@ -3,28 +3,14 @@
 use std::collections::HashMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use super::Subscription;
+use crate::table::TableError;
 use crate::trade::Trade;
 
 /// Recipients on one page.
 const PAGE: i32 = 100;
-
-/// Why the table could not be read or written.
-#[derive(Debug, thiserror::Error)]
-#[error("the table of subscriptions could not be used")]
-pub struct StoreError(#[source] Box<aws_sdk_dynamodb::Error>);
-
-impl<E> From<SdkError<E>> for StoreError
-where
-    aws_sdk_dynamodb::Error: From<SdkError<E>>,
-{
-    fn from(error: SdkError<E>) -> Self {
-        Self(Box::new(error.into()))
-    }
-}
 
 /// Some of a trade's subscribers, in the order of their names.
 #[derive(Debug)]
@@ -53,7 +39,7 @@ impl SubscriptionStore {
     }
 
     /// Adds a subscription. `false` when it is there already.
-    pub async fn add(&self, subscription: &Subscription) -> Result<bool, StoreError> {
+    pub async fn add(&self, subscription: &Subscription) -> Result<bool, TableError> {
         let added = self
             .client
             .put_item()
@@ -66,7 +52,7 @@ impl SubscriptionStore {
     }
 
     /// Removes a subscription. `false` when there is none.
-    pub async fn remove(&self, subscription: &Subscription) -> Result<bool, StoreError> {
+    pub async fn remove(&self, subscription: &Subscription) -> Result<bool, TableError> {
         let removed = self
             .client
             .delete_item()
@@ -79,7 +65,7 @@ impl SubscriptionStore {
     }
 
     /// The subscribers of `trade` that come after the one called `after`.
-    pub async fn page(&self, trade: &Trade, after: Option<&str>) -> Result<Page, StoreError> {
+    pub async fn page(&self, trade: &Trade, after: Option<&str>) -> Result<Page, TableError> {
         let page = self
             .client
             .query()

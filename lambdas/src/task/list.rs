@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use tracing::Instrument;
 
 use super::Reader;
-use super::store::StoreError;
 use super::wanted::Shown;
 use crate::http::{Outcome, Refusal, answer, one};
+use crate::table::TableError;
 
 /// Tasks on one page at most.
 const LIMIT_MAX: i32 = 1000;
@@ -93,7 +93,7 @@ async fn list(reader: &Reader, request: &Request) -> Outcome {
     answer(StatusCode::OK, &page(&tasks, next))
 }
 
-fn failed(error: StoreError) -> Refusal {
+fn failed(error: TableError) -> Refusal {
     Refusal::failed("Failed to retrieve tasks", error)
 }
 

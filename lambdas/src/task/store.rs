@@ -4,43 +4,17 @@
 use std::collections::HashMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use patterns_core::task::Task;
 
-use crate::outbox::{Outbox, OutboxError, Pending};
+use crate::outbox::{Outbox, Pending};
+use crate::table::TableError;
+use crate::transaction::{self, Written};
 
 type Item = HashMap<String, AttributeValue>;
 
 const PREFIX: &str = "TASK#";
-
-/// Why the table could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// DynamoDB refused or did not answer.
-    #[error("DynamoDB")]
-    Dynamo(#[source] Box<aws_sdk_dynamodb::Error>),
-    /// An item is not a task.
-    #[error("an item of the table is not a task")]
-    Item(#[from] serde_dynamo::Error),
-    /// A write cannot be put together.
-    #[error("a task cannot be written")]
-    Build(#[from] BuildError),
-    /// The event that belongs to it cannot.
-    #[error("the task's event cannot be written")]
-    Outbox(#[from] OutboxError),
-}
-
-impl<E> From<SdkError<E>> for StoreError
-where
-    aws_sdk_dynamodb::Error: From<SdkError<E>>,
-{
-    fn from(error: SdkError<E>) -> Self {
-        Self::Dynamo(Box::new(error.into()))
-    }
-}
 
 /// The table of tasks.
 #[derive(Clone, Debug)]
@@ -60,7 +34,7 @@ impl TaskStore {
     }
 
     /// Stores a new task that nobody is told of. `false` when there is a task of that id already.
-    pub async fn add(&self, task: &Task) -> Result<bool, StoreError> {
+    pub async fn add(&self, task: &Task) -> Result<bool, TableError> {
         let put = self
             .client
             .put_item()
@@ -88,7 +62,7 @@ impl TaskStore {
         task: &Task,
         outbox: &Outbox,
         pending: Option<&Pending>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, TableError> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item(task)?))
@@ -105,7 +79,7 @@ impl TaskStore {
         after: &Task,
         outbox: &Outbox,
         pending: Option<&Pending>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, TableError> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(item(after)?))
@@ -122,7 +96,7 @@ impl TaskStore {
         before: &Task,
         outbox: &Outbox,
         pending: Option<&Pending>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, TableError> {
         let delete = Delete::builder()
             .table_name(&self.table)
             .key("pk", key(&before.id))
@@ -138,24 +112,14 @@ impl TaskStore {
         change: TransactWriteItem,
         outbox: &Outbox,
         pending: Option<&Pending>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, TableError> {
         let mut changes = vec![change];
         changes.extend(pending.map(|pending| outbox.keep(pending)).transpose()?);
-        let written = self
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(changes))
-            .send()
-            .await;
-        match written {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(has_lost) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        Ok(transaction::write(&self.client, &changes).await? == Written::Yes)
     }
 
     /// The task of that id.
-    pub async fn get(&self, id: &str) -> Result<Option<Task>, StoreError> {
+    pub async fn get(&self, id: &str) -> Result<Option<Task>, TableError> {
         let answer = self
             .client
             .get_item()
@@ -168,7 +132,7 @@ impl TaskStore {
     }
 
     /// All tasks, newest first. Reads every page: one page ends at 1 MB.
-    pub async fn list(&self) -> Result<Vec<Task>, StoreError> {
+    pub async fn list(&self) -> Result<Vec<Task>, TableError> {
         let mut pages = self
             .client
             .scan()
@@ -189,7 +153,7 @@ impl TaskStore {
         &self,
         limit: i32,
         after: Option<&str>,
-    ) -> Result<(Vec<Task>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Task>, Option<String>), TableError> {
         let from = after.map(|id| HashMap::from([("pk".to_owned(), key(id))]));
         let page = self
             .client
@@ -208,19 +172,7 @@ impl TaskStore {
     }
 }
 
-/// Whether a transaction lost against another one: its condition does not hold any more, or both ran at the same time.
-fn has_lost(error: &TransactWriteItemsError) -> bool {
-    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
-        return false;
-    };
-    cancelled
-        .cancellation_reasons()
-        .iter()
-        .filter_map(|reason| reason.code())
-        .any(|code| matches!(code, "ConditionalCheckFailed" | "TransactionConflict"))
-}
-
-fn item(task: &Task) -> Result<Item, StoreError> {
+fn item(task: &Task) -> Result<Item, TableError> {
     let mut item: Item = serde_dynamo::to_item(task)?;
     item.insert("pk".to_owned(), key(&task.id));
     Ok(item)
