@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
@@ -17,6 +18,7 @@ use crate::world::{World, eventually, signal};
 
 const PATTERN: &str = "fan-out";
 const TASKS: &str = "fan-out-TasksTable";
+const UPLOADS: &str = "fan-out-RequestsTable";
 const ROWS: &str = "fan-out-rows";
 const ROW_FAILURES: &str = "fan-out-rows-dlq";
 const CHUNK_FAILURES: &str = "fan-out-chunks-dlq";
@@ -169,15 +171,17 @@ async fn a_file_is_right_as_a_whole_or_refused_as_a_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d4_the_same_file_is_the_same_batch_and_its_tasks_are_made_once() {
+    /// More than one chunk has, and twice as many are more than one page of list-tasks' answer.
+    const COUNT: usize = 600;
     let world = World::start();
-    let file = file(1_000);
+    let file = file(COUNT);
     let uploads = (0..5).map(|_| upload(&world, &[CSV], file.clone()));
     let mut answers = join_all(uploads).await;
     answers.sort_by_key(|(status, _)| std::cmp::Reverse(status.as_u16()));
     let (status, first) = &answers[0];
     assert_eq!(*status, 202, "{first}");
     assert_eq!(first["message"], "CSV file uploaded successfully");
-    assert_eq!(first["taskCount"], 1_000);
+    assert_eq!(first["taskCount"], COUNT);
     assert_eq!(first["duplicate"], Value::Null);
     let batch_id = first["batchId"].as_str().unwrap();
     for (status, again) in &answers[1..] {
@@ -186,11 +190,11 @@ async fn d4_the_same_file_is_the_same_batch_and_its_tasks_are_made_once() {
             (&again["batchId"], &again["duplicate"]),
             (&json!(batch_id), &json!(true))
         );
-        assert_eq!(again["taskCount"], 1_000);
+        assert_eq!(again["taskCount"], COUNT);
     }
-    all_created(&world, batch_id, 1_000).await;
+    all_created(&world, batch_id, COUNT).await;
     let (count, titles) = titles(&world).await;
-    assert_eq!((count, titles.len()), (1_000, 1_000));
+    assert_eq!((count, titles.len()), (COUNT, COUNT));
     let listed = get(&world, "/tasks").await.1;
     let listed = listed.as_array().unwrap();
     let one = listed
@@ -212,12 +216,48 @@ async fn d4_the_same_file_is_the_same_batch_and_its_tasks_are_made_once() {
     );
     let (status, other) = upload(&world, &keyed, "title\nother\n").await;
     assert_eq!(status, 422, "{other}");
-    all_created(&world, second["batchId"].as_str().unwrap(), 1_000).await;
+    all_created(&world, second["batchId"].as_str().unwrap(), COUNT).await;
 
-    // D10: two thousand tasks are more than one page of list-tasks' answer.
+    // D10: no page is missing.
     let (status, plan) = get(&world, "/planner/daily").await;
     assert_eq!(status, 200);
-    assert_eq!(plan["tasks"].as_array().unwrap().len(), 2_000);
+    assert_eq!(plan["tasks"].as_array().unwrap().len(), 2 * COUNT);
+}
+
+/// The log of uploads as it will be when `seconds` have passed.
+async fn age_uploads(world: &World, seconds: i64) {
+    let dynamo = aws_sdk_dynamodb::Client::new(&world.sdk());
+    for item in world.items(UPLOADS).await {
+        let update = dynamo.update_item().table_name(UPLOADS);
+        let update = update.key("pk", item["pk"].clone());
+        let by = AttributeValue::N((-seconds).to_string());
+        let update = update.update_expression("ADD expiresAt :by");
+        let update = update.expression_attribute_values(":by", by);
+        update.send().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_file_a_day_later_is_a_new_batch() {
+    let world = World::start_with(&["--no-daemon"]);
+    let (status, first) = upload(&world, &[CSV], file(2)).await;
+    assert_eq!(status, 202, "{first}");
+    let day = 24 * 60 * 60;
+    age_uploads(&world, day - 60).await;
+    let (status, again) = upload(&world, &[CSV], file(2)).await;
+    assert_eq!(
+        (status.as_u16(), &again["batchId"]),
+        (200, &first["batchId"])
+    );
+    assert_eq!(again["duplicate"], true);
+    age_uploads(&world, 61).await;
+    let (status, later) = upload(&world, &[CSV], file(2)).await;
+    assert_eq!((status.as_u16(), &later["duplicate"]), (202, &Value::Null));
+    assert_ne!(later["batchId"], first["batchId"]);
+    for batch in [&first, &later] {
+        all_created(&world, batch["batchId"].as_str().unwrap(), 2).await;
+    }
+    assert_eq!(world.items(TASKS).await.len(), 4);
 }
 
 /// SQS takes only a part of many batches, and rows arrive twice.
@@ -347,7 +387,7 @@ async fn what_there_is_no_time_for_is_handed_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_that_are_killed_midway_make_each_task_once() {
-    const COUNT: usize = 600;
+    const COUNT: usize = 300;
     let world = World::start_with(&["--admin"]);
     let over = AtomicBool::new(false);
     let (status, answer) = upload(&world, &[CSV], file(COUNT)).await;

@@ -1,11 +1,19 @@
 //! Notifications: taken with a token, queued, delivered once, and where they are in between.
 
-use aws_sdk_sqs::types::QueueAttributeName;
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
+use aws_sdk_sqs::types::QueueAttributeName;
+use futures::{StreamExt as _, stream};
+use jiff::{SignedDuration, Timestamp};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::handoff::logs;
+use crate::killed::functions;
 use crate::service_communication::{STACK, Services};
-use crate::world::eventually;
+use crate::world::{eventually, signal};
 
 fn mail() -> Value {
     json!({"to": "a@b.example", "subject": "s", "body": "b", "type": "email"})
@@ -360,4 +368,166 @@ async fn many_urgent_and_later_ones_each_arrive_once_and_in_time() {
     assert_eq!(shown["status"], "queued");
     services.sweep().await;
     has_status(&services, "later", "delivered").await;
+}
+
+/// Asks until the answer has one of `statuses`; what is asked here may be asked again.
+async fn until(
+    services: &Services,
+    path: &str,
+    headers: &[&str],
+    body: &Value,
+    statuses: &[u16],
+) -> Value {
+    eventually(
+        &format!("{path} is answered with {statuses:?}"),
+        async || {
+            let reply = services.post(path, headers, body).await;
+            statuses.contains(&reply.status).then_some(reply.json)
+        },
+    )
+    .await
+}
+
+/// Twelve notifications: urgent, for soon, for later, and plain ones.
+fn of_all_kinds() -> Vec<Value> {
+    let soon = Timestamp::now() + SignedDuration::from_secs(3);
+    let late = Timestamp::now() + SignedDuration::from_hours(30);
+    let mut mails: Vec<_> = (0..12)
+        .map(|number| mail_with("id", format!("one-{number}")))
+        .collect();
+    for (mail, (name, value)) in mails.iter_mut().zip([
+        ("priority", json!("high")),
+        ("priority", json!("high")),
+        ("scheduledFor", json!(soon)),
+        ("scheduledFor", json!(late)),
+    ]) {
+        mail[name] = value;
+    }
+    mails
+}
+
+/// Moves what is in a dead-letter queue back to its queue, as an operator would.
+async fn redrive(services: &Services, dead_letters: &str) {
+    let url = services.queue_url(dead_letters).await;
+    let attributes = services.sqs.get_queue_attributes().queue_url(url);
+    let attributes = attributes.attribute_names(QueueAttributeName::QueueArn);
+    let attributes = attributes.send().await.unwrap().attributes.unwrap();
+    let redrive = services.sqs.start_message_move_task();
+    let redrive = redrive.source_arn(&attributes[&QueueAttributeName::QueueArn]);
+    // Refused while the last one is still under way.
+    let _ = redrive.send().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_are_neither_lost_nor_delivered_twice_when_functions_are_killed() {
+    const CONSUMERS: [&str; 2] = ["send-notification", "send-priority-notification"];
+    let services = Services::start();
+    unlimited(&services).await;
+    let forgiving = [("CIRCUIT_PAUSE_SECONDS", "1")];
+    services.configure("gateway", &forgiving).await;
+    for consumer in CONSUMERS {
+        let slow = [("DELIVERY_LATENCY_MS", "100")];
+        services.configure(consumer, &slow).await;
+        let name = format!("{STACK}-{consumer}");
+        services.world.limit(&name, 3).await;
+    }
+    let (auth, ada) = services.register("ada").await;
+    let wanted = of_all_kinds();
+    let many: Vec<_> = (0..10)
+        .map(|number| mail_with("id", format!("many-{number}")))
+        .collect();
+    let bulk = json!({"notifications": many});
+
+    let answered = Notify::new();
+    let requests = async {
+        let headers = [auth.as_str()];
+        let single = stream::iter(&wanted).map(async |mail| {
+            until(&services, "/notifications/send", &headers, mail, &[202]).await;
+            answered.notify_one();
+        });
+        let accounts = stream::iter(0..4).then(async |number| {
+            let account = json!({"email": format!("{number}@example.com"), "name": "Eve", "password": "correct horse"});
+            // Whoever was killed after storing it has an account all the same.
+            until(&services, "/auth/register", &[], &account, &[201, 409]).await;
+            let account = until(&services, "/auth/login", &[], &account, &[200]).await;
+            answered.notify_one();
+            account["user"]["id"].as_str().unwrap().to_owned()
+        });
+        let together = async {
+            let taken = until(&services, "/notifications/bulk", &headers, &bulk, &[202]).await;
+            assert_eq!(taken["accepted"], 10, "{taken}");
+            answered.notify_one();
+        };
+        let single = single.buffer_unordered(4).collect::<Vec<()>>();
+        let (_, users, ()) = tokio::join!(single, accounts.collect::<Vec<_>>(), together);
+        users
+    };
+    let mut killed = 0;
+    let kills = async {
+        loop {
+            // Between two kills a request has to get through, or on a slow machine none ever would.
+            answered.notified().await;
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(..100))).await;
+            if let Some(pid) = fastrand::choice(&functions(services.world.pid())) {
+                signal(*pid, Signal::KILL);
+                killed += 1;
+            }
+        }
+    };
+    let users = tokio::select! {
+        users = requests => users,
+        () = kills => unreachable!("it never ends"),
+    };
+    assert!(killed > 0, "something was killed");
+
+    let ids = wanted
+        .iter()
+        .chain(&many)
+        .map(|mail| mail["id"].as_str().unwrap().to_owned());
+    let welcome = users
+        .iter()
+        .chain([&ada])
+        .map(|user| format!("welcome-email-{user}"));
+    let expected: BTreeSet<_> = ids.chain(welcome).collect();
+    let deliveries = eventually("each is delivered", async || {
+        // What was killed half-way is swept, comes back when its visibility timeout ends, or is a dead letter.
+        services.sweep().await;
+        services.world.advance(Duration::from_mins(1)).await;
+        for dead_letters in ["notifications-dlq", "priority-notifications-dlq"] {
+            redrive(&services, dead_letters).await;
+        }
+        let deliveries = services.world.deliveries(STACK).await;
+        let done = deliveries
+            .iter()
+            .filter(|(_, status, _)| status == "DELIVERED");
+        (done.count() == expected.len()).then_some(deliveries)
+    })
+    .await;
+    let keys = deliveries
+        .iter()
+        .map(|(key, ..)| key.trim_start_matches("DELIVERY#").to_owned());
+    assert_eq!(keys.collect::<BTreeSet<_>>(), expected);
+    assert!(services.outbox().await.is_empty());
+    sent_once_an_attempt(&services, &CONSUMERS, &deliveries).await;
+}
+
+/// Nothing was sent but by an attempt that is in the log of deliveries.
+async fn sent_once_an_attempt(
+    services: &Services,
+    consumers: &[&str],
+    deliveries: &[(String, String, u64)],
+) {
+    let mut lines = Vec::new();
+    for consumer in consumers {
+        let function = format!("{STACK}-{consumer}");
+        lines.extend(logs(&services.world, &function, "notification delivered").await);
+    }
+    for (key, _, attempts) in deliveries {
+        let id = format!("\"{}\"", key.trim_start_matches("DELIVERY#"));
+        let sent = lines.iter().filter(|line| line.contains(&id)).count() as u64;
+        assert!(
+            (1..=*attempts).contains(&sent),
+            "{id} was sent {sent} times in {attempts} attempts"
+        );
+    }
 }
