@@ -1,0 +1,72 @@
+//! What the functions take, as figures of this machine: `cargo bench -p patterns-lambdas --bench functions`.
+//!
+//! Each runs as on AWS, a process of its own on the Runtime API, and every call to AWS is answered at once by a server here. So these
+//! are local proxies: neither a cold start on AWS nor the time that DynamoDB takes is in them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+mod cloud;
+mod event;
+mod host;
+mod report;
+
+use host::{Host, Invoked};
+use report::{Figures, Report};
+
+/// Starts of each function.
+const STARTS: usize = 30;
+
+/// Invocations that warm a function up.
+const WARM_UP: usize = 50;
+
+/// Invocations that are measured.
+const INVOCATIONS: usize = 1000;
+
+fn main() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let report = runtime.block_on(all())?;
+    print!("{report}");
+    Ok(())
+}
+
+async fn all() -> Result<Report> {
+    let endpoint_url = cloud::start().await?;
+    let programs = Path::new(env!("CARGO_BIN_EXE_create-task"))
+        .parent()
+        .context("the functions are in no folder")?;
+    let mut report = Report::default();
+    for name in patterns_lambdas::FUNCTIONS {
+        eprintln!("{name} …");
+        let figures = measure(&programs.join(name), name, &endpoint_url).await;
+        report.push(name, figures.with_context(|| format!("measuring {name}"))?);
+    }
+    Ok(report)
+}
+
+async fn measure(program: &Path, name: &str, endpoint_url: &str) -> Result<Figures> {
+    let mut starts = Vec::new();
+    for _ in 0..STARTS {
+        starts.push(Host::start(program, endpoint_url).await?.started_after);
+    }
+    let mut host = Host::start(program, endpoint_url).await?;
+    let mut invocations = Vec::new();
+    if let Some(event) = event::of(name) {
+        // A password's hash takes as long as a hundred other invocations.
+        let share = if name == "auth" { 10 } else { 1 };
+        for _ in 0..WARM_UP / share {
+            host.invoke(&event).await?;
+        }
+        for _ in 0..INVOCATIONS / share {
+            invocations.push(host.invoke(&event).await?);
+        }
+    }
+    let whole: Vec<Duration> = invocations.iter().map(|it: &Invoked| it.whole).collect();
+    let cpu: Vec<Duration> = invocations.iter().map(|it| it.cpu).collect();
+    Ok(Figures::new(starts, whole, cpu, host.rss_mib()?))
+}
