@@ -5,7 +5,7 @@ use aws_sdk_lambda::types::Environment;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{World, eventually};
 
 pub const STACK: &str = "service-communication";
 
@@ -337,12 +337,18 @@ async fn what_is_no_token_or_not_any_more_is_refused_with_its_reason() {
 async fn of_many_registrations_at_once_exactly_one_is_made() {
     let services = Services::start();
     let account = json!({"email": "ada@example.com", "name": "Ada", "password": "correct horse"});
-    let tries = (0..8).map(|_| services.post("/auth/register", &[], &account));
-    let mut statuses: Vec<u16> = futures::future::join_all(tries)
+    let tries = (0..8).map(async |_| {
+        // On a busy machine eight passwords may take longer than the gateway waits.
+        eventually("the gateway knows what came of it", async || {
+            let reply = services.post("/auth/register", &[], &account).await;
+            (reply.status != 504).then_some(reply.status)
+        })
         .await
-        .iter()
-        .map(|reply| reply.status)
-        .collect();
-    statuses.sort_unstable();
-    assert_eq!(statuses, [201, 409, 409, 409, 409, 409, 409, 409]);
+    });
+    let statuses = futures::future::join_all(tries).await;
+    let made = statuses.iter().filter(|status| **status == 201).count();
+    let refused = statuses.iter().filter(|status| **status == 409).count();
+    assert!(made <= 1 && made + refused == 8, "{statuses:?}");
+    let login = services.post("/auth/login", &[], &account).await;
+    assert_eq!(login.status, 200, "{login:?}");
 }
