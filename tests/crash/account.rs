@@ -296,13 +296,21 @@ impl Account {
         }
     }
 
-    /// Waits until so much more has happened, or the operation has ended.
-    pub async fn proceeds(&mut self, lines: usize, daemon: &Daemon, operation: &str) {
-        let (since, enough) = (Instant::now(), self.witnessed().await.len() + lines);
-        while self.witnessed().await.len() < enough && daemon.ended(operation).await.is_none() {
+    /// Waits until so many more events have arrived in that queue, or the operation has ended.
+    pub async fn proceeds(&mut self, queue: &str, events: usize, daemon: &Daemon, operation: &str) {
+        let since = Instant::now();
+        let enough = self.arrived(queue).await + events;
+        while self.arrived(queue).await < enough && daemon.ended(operation).await.is_none() {
             assert!(since.elapsed() < PATIENCE, "the redrive does not go on");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    async fn arrived(&mut self, queue: &str) -> usize {
+        let lines = self.witnessed().await.iter();
+        lines
+            .filter(|line| line.event == "sent" && line.queue.as_deref() == Some(queue))
+            .count()
     }
 
     /// Waits until `condition` gives something. Where nothing happens meanwhile, the account's time is moved: what is

@@ -14,8 +14,8 @@ use super::verdict::Verdict;
 /// A killed daemon had this long, from its first call about the dead-letter queue, in milliseconds.
 const LIFE: std::ops::RangeInclusive<u64> = 50..=500;
 
-/// Or saw so much of what happened to messages.
-const PROGRESS: std::ops::RangeInclusive<usize> = 20..=800;
+/// Or saw so many events arrive.
+const PROGRESS: std::ops::RangeInclusive<usize> = 20..=100;
 
 /// How each life of the daemon ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ async fn storm(blow: Blow, route: Route, seed: u64, count: usize) -> Report {
             // minute of the account's time, so no event may wait for its turn through ten lives of the daemon.
             Route::Fifo => {
                 account
-                    .proceeds(random.usize(PROGRESS), &daemon, &operation)
+                    .proceeds(route.target(), random.usize(PROGRESS), &daemon, &operation)
                     .await;
             }
             // The storm's own beat: nothing is waited for.
