@@ -11,12 +11,16 @@ use crate::envelope::Envelope;
 use crate::idempotency::{Claim, DELIVERY, Log, LogError};
 use crate::metrics;
 use crate::settings::{InvalidSettings, Settings};
+use crate::unreadable::Unreadable;
 
 pub mod counter;
 pub mod provider;
 
 use counter::Counter;
 use provider::{Provider, ProviderError};
+
+/// Kept free after the provider's answer: for writing it down, and before that for what the queue's shell keeps.
+const RESERVE: Duration = Duration::from_secs(2);
 
 /// What came of an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +36,7 @@ pub enum Outcome {
 pub enum DeliveryError {
     /// The event is not an envelope; no retry will change that.
     #[error("the event cannot be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    Unreadable(#[from] Unreadable),
     /// Another environment is delivering it at this moment.
     #[error("{0} is being delivered by another environment")]
     InProgress(String),
@@ -103,7 +107,10 @@ impl Delivery {
                 return Err(DeliveryError::InProgress(envelope.id.clone()));
             }
         };
-        match self.provider.send(envelope).await {
+        // The entry says what became of it: one that is cut off would be claimed until the function's time is over.
+        let patience = time_left.saturating_sub(RESERVE).max(time_left / 2);
+        let sent = tokio::time::timeout(patience, self.provider.send(envelope)).await;
+        match sent.unwrap_or(Err(ProviderError::TimedOut(patience))) {
             Ok(()) => {
                 self.log.complete(&lease, None).await?;
                 if let Some(counter) = &self.counter {

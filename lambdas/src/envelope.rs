@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::leed::About;
 use crate::notification::Notification;
+use crate::unreadable::{self, Unreadable};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,9 +180,9 @@ impl Envelope {
     }
 
     /// Reads an event in any of its shapes.
-    pub fn read(json: &[u8], arrived: Arrived<'_>) -> Result<Self, serde_json::Error> {
-        let shape: Shape = serde_json::from_slice(json)?;
-        let lacks = <serde_json::Error as serde::de::Error>::missing_field;
+    pub fn read(json: &[u8], arrived: Arrived<'_>) -> Result<Self, Unreadable> {
+        let shape: Shape = unreadable::object(json)?;
+        let lacks = Unreadable::lacks;
         let action = match (shape.action, arrived.event) {
             (Some(action), _) => action,
             (None, Some(word)) => serde_json::from_value(word.into())?,
@@ -363,7 +364,7 @@ mod tests {
                 None,
                 "id",
             ),
-            (json!("task_created"), None, "string"),
+            (json!("task_created"), None, "object"),
         ] {
             let arrived = Arrived {
                 event: arrived,

@@ -23,7 +23,7 @@ use lambda_http::{Body, Error, Request, RequestExt, Response, service_fn};
 use serde_json::{Value, json};
 use tracing::Instrument;
 
-use crate::http::usable;
+use crate::http::{allowed_origin, usable};
 use crate::settings::Settings;
 use crate::target::{Call, CallError, Caller};
 use crate::{aws, correlation, health};
@@ -135,7 +135,7 @@ impl Gateway {
         headers.insert("x-response-time", HeaderValue::from_str(&took)?);
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_ORIGIN,
-            HeaderValue::from_static("*"),
+            HeaderValue::from_str(&allowed_origin())?,
         );
         Ok(response)
     }

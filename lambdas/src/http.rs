@@ -242,7 +242,8 @@ pub fn respond(outcome: Outcome, correlation_id: &str) -> Result<Response<Body>,
 }
 
 /// `CORS_ALLOW_ORIGIN`, or everybody: the APIs hold nothing that a cookie would open.
-fn allowed_origin() -> String {
+#[must_use]
+pub fn allowed_origin() -> String {
     match std::env::var("CORS_ALLOW_ORIGIN") {
         Ok(origin) if !origin.is_empty() => origin,
         _ => "*".to_owned(),

@@ -66,6 +66,7 @@ pub mod target;
 pub mod task;
 pub mod trade;
 mod transaction;
+pub mod unreadable;
 
 /// Every function by the name that its template gives as `Handler`.
 pub const FUNCTIONS: &[&str] = &[

@@ -18,7 +18,7 @@ use lambda_http::{Error, Request, RequestExt};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::verified::Verifier;
-use crate::http::read::{id, json_body};
+use crate::http::read::id;
 use crate::http::{Outcome, Refusal, answer, serve};
 use crate::notifier::{Choice, Notifier};
 use crate::outbox::Outbox;
@@ -122,7 +122,7 @@ impl Api {
             }
             "/notifications/bulk" if method == Method::POST => {
                 let sender = self.verifier.sender(request, correlation_id).await?;
-                bulk::send(self, &sender, json_body(request)?, correlation_id).await
+                bulk::send(self, &sender, request, correlation_id).await
             }
             "/notifications/send" | "/notifications/bulk" => {
                 Err(Refusal::method_not_allowed("POST"))

@@ -11,6 +11,7 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
 use crate::envelope::Envelope;
 use crate::metrics;
@@ -169,11 +170,19 @@ impl Outbox {
     /// Hands a kept event over and removes it. It is safe by now, so a failure is logged and counted, and left to the sweep.
     /// Answers whether it was handed over.
     pub async fn hand_over(&self, pending: &Pending) -> bool {
+        let span = tracing::info_span!(
+            "handoff",
+            correlationId = pending.correlation_id,
+            eventId = pending.id
+        );
+        self.tell(pending).instrument(span).await
+    }
+
+    async fn tell(&self, pending: &Pending) -> bool {
         let told = tokio::time::timeout(PATIENCE, self.notifier.tell(pending)).await;
         if let Err(error) = told.unwrap_or(Err(NotifyError::TimedOut(PATIENCE))) {
             metrics::count(metrics::HANDOFF_FAILED);
             tracing::error!(
-                eventId = pending.id,
                 cause = format!("{error:?}"),
                 "HandoffFailed: {error}; the event stays in the outbox"
             );
@@ -189,7 +198,6 @@ impl Outbox {
         if let Err(error) = removed {
             let error = aws_sdk_dynamodb::Error::from(error);
             tracing::warn!(
-                eventId = pending.id,
                 cause = format!("{error:?}"),
                 "an event was handed over and stays in the outbox; it will be told again"
             );

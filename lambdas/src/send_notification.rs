@@ -4,7 +4,7 @@
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use crate::deadline;
 use crate::delivery::{Delivery, DeliveryError, Outcome};
@@ -15,20 +15,30 @@ use crate::settings::Settings;
 pub async fn run() -> Result<(), Error> {
     let delivery = &Delivery::start(Settings::default()).await?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
-        deliver(delivery, event).await.map_err(|error| {
-            tracing::error!(cause = format!("{error:?}"), "{error}");
-            Diagnostic {
-                error_type: error.kind().to_owned(),
-                error_message: error.to_string(),
-            }
-        })
+        // Until the event is read, it is known by the invocation.
+        let span = tracing::info_span!(
+            "event",
+            correlationId = event.context.request_id,
+            eventId = tracing::field::Empty
+        );
+        let delivered = async {
+            deliver(delivery, &event).await.map_err(|error| {
+                tracing::error!(cause = format!("{error:?}"), "{error}");
+                Diagnostic {
+                    error_type: error.kind().to_owned(),
+                    error_message: error.to_string(),
+                }
+            })
+        };
+        delivered.instrument(span).await
     }))
     .await
 }
 
+/// Delivers one event, and names it in the span around.
 async fn deliver(
     delivery: &Delivery,
-    event: LambdaEvent<Box<RawValue>>,
+    event: &LambdaEvent<Box<RawValue>>,
 ) -> Result<Value, DeliveryError> {
     let time_left = deadline::time_left(&event.context);
     let arrived = Arrived {
@@ -36,14 +46,9 @@ async fn deliver(
         ..Arrived::default()
     };
     let envelope = Envelope::read(event.payload.get().as_bytes(), arrived)?;
-    let span = tracing::info_span!(
-        "event",
-        correlationId = envelope.correlation_id,
-        eventId = envelope.id
-    );
-    let outcome = delivery
-        .deliver(&envelope, time_left)
-        .instrument(span)
-        .await?;
+    let span = Span::current();
+    span.record("correlationId", &envelope.correlation_id);
+    span.record("eventId", &envelope.id);
+    let outcome = delivery.deliver(&envelope, time_left).await?;
     Ok(json!({"delivered": true, "duplicate": outcome == Outcome::Duplicate}))
 }

@@ -145,6 +145,7 @@ async fn d12_a_correlation_id_goes_all_the_way_and_through_a_redrive() {
     .await;
     assert_eq!(failed["correlation_id"], "order-7.a_b");
     let attempts = logs(&world, QUEUE_CONSUMER, "order-7.a_b").await;
+    assert!(!attempts.is_empty(), "each attempt is told of");
     assert!(
         attempts
             .iter()

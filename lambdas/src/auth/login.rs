@@ -4,6 +4,7 @@ use lambda_http::http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::account::invalid_email;
 use super::session::{begin, unauthorized};
 use super::store::AccountStore;
 use super::{password, token};
@@ -27,7 +28,11 @@ pub async fn login(store: &AccountStore, given: &Credentials) -> Outcome {
             "email and password are required".to_owned(),
         ));
     }
-    let user = store.user_by_email(&given.email).await.map_err(failed)?;
+    // What cannot be an address is nobody's, and one that is too long is an error of the table.
+    let user = match invalid_email(given.email.trim()) {
+        Some(_) => None,
+        None => store.user_by_email(&given.email).await.map_err(failed)?,
+    };
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
     let is_right = password::matches(&given.password, stored)
         .map_err(|error| Refusal::failed("Failed to check the password", error))?;

@@ -23,6 +23,7 @@ use crate::settings::Settings;
 use crate::table::TableError;
 use crate::task::now;
 use crate::task::store::TaskStore;
+use crate::unreadable::{self, Unreadable};
 
 /// Kept free at the end of the function's time for counting, and for reporting what failed.
 const RESERVE: Duration = Duration::from_secs(4);
@@ -31,7 +32,7 @@ const RESERVE: Duration = Duration::from_secs(4);
 #[derive(Debug, thiserror::Error)]
 enum RowError {
     #[error("the message is not a row: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    Unreadable(#[from] Unreadable),
     #[error("the row is not a task: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Invalid(Vec<InvalidField>),
     #[error("the task was not stored")]
@@ -55,6 +56,9 @@ struct Subscriber {
 
 /// Rows of one chunk.
 type Rows = BTreeMap<(String, u32), BTreeSet<u32>>;
+
+/// The correlation id of the upload that each chunk came from.
+type Uploads<'a> = BTreeMap<(String, u32), &'a str>;
 
 /// Takes messages until the environment ends.
 pub async fn run() -> Result<(), Error> {
@@ -97,7 +101,7 @@ async fn create_all<'a>(
     let mut failed = Vec::new();
     let mut messages = Vec::new();
     for record in records {
-        match serde_json::from_str::<RowMessage>(record.body.as_deref().unwrap_or_default()) {
+        match unreadable::object::<RowMessage>(body(record)) {
             Ok(message) => messages.push((record, message)),
             Err(error) => {
                 tell(record, None, &error.into());
@@ -105,8 +109,11 @@ async fn create_all<'a>(
             }
         }
     }
-    let places = messages.iter().map(|(_, message)| place(message)).collect();
-    let known = &known(subscriber, places).await;
+    let uploads: Uploads = messages
+        .iter()
+        .map(|(_, message)| (place(message), message.correlation_id.as_str()))
+        .collect();
+    let known = &known(subscriber, &uploads).await;
     let outcomes = messages
         .iter()
         .map(|(_, message)| guarded(subscriber, message, known, time));
@@ -127,7 +134,7 @@ async fn create_all<'a>(
         let rows = rows.entry(place(message)).or_default();
         rows.insert(message.row.row);
     }
-    for uncounted in count(subscriber, &created, &given_up).await {
+    for uncounted in count(subscriber, &uploads, &created, &given_up).await {
         // Their messages come again: the tasks are there then, and are counted.
         let rows = created.get(&uncounted);
         let again = messages.iter().filter(|(_, message)| {
@@ -139,12 +146,14 @@ async fn create_all<'a>(
 }
 
 /// The rows of these chunks that were created before. Chunks that cannot be read are missing: their rows are tried later.
-async fn known(subscriber: &Subscriber, places: BTreeSet<(String, u32)>) -> Rows {
-    let reads = places.into_iter().map(async |(batch_id, chunk)| {
-        match subscriber.batches.done(&batch_id, chunk).await {
-            Ok(done) => Some(((batch_id, chunk), done.created)),
+async fn known(subscriber: &Subscriber, uploads: &Uploads<'_>) -> Rows {
+    let reads = uploads.iter().map(async |(place, correlation_id)| {
+        let (batch_id, chunk) = place;
+        match subscriber.batches.done(batch_id, *chunk).await {
+            Ok(done) => Some((place.clone(), done.created)),
             Err(error) => {
                 tracing::error!(
+                    correlationId = correlation_id,
                     batchId = batch_id,
                     cause = format!("{error:?}"),
                     "a batch's progress cannot be read"
@@ -203,11 +212,18 @@ async fn create(
 }
 
 /// Counts, and answers with the chunks whose created rows could not be counted.
-async fn count(subscriber: &Subscriber, created: &Rows, given_up: &Rows) -> Vec<(String, u32)> {
-    for ((batch_id, chunk), rows) in given_up {
+async fn count(
+    subscriber: &Subscriber,
+    uploads: &Uploads<'_>,
+    created: &Rows,
+    given_up: &Rows,
+) -> Vec<(String, u32)> {
+    for (place, rows) in given_up {
+        let (batch_id, chunk) = place;
         if let Err(error) = subscriber.batches.failed(batch_id, *chunk, rows).await {
             // The messages themselves are in the dead-letter queue, whose depth tells of them.
             tracing::warn!(
+                correlationId = uploads.get(place),
                 batchId = batch_id,
                 rows = rows.len(),
                 cause = format!("{error:?}"),
@@ -216,15 +232,17 @@ async fn count(subscriber: &Subscriber, created: &Rows, given_up: &Rows) -> Vec<
         }
     }
     let mut uncounted = Vec::new();
-    for ((batch_id, chunk), rows) in created {
+    for (place, rows) in created {
+        let (batch_id, chunk) = place;
         if let Err(error) = subscriber.batches.created(batch_id, *chunk, rows).await {
             tracing::error!(
+                correlationId = uploads.get(place),
                 batchId = batch_id,
                 rows = rows.len(),
                 cause = format!("{error:?}"),
                 "created rows are not counted; their messages come again"
             );
-            uncounted.push((batch_id.clone(), *chunk));
+            uncounted.push(place.clone());
         }
     }
     uncounted
@@ -235,10 +253,16 @@ fn place(message: &RowMessage) -> (String, u32) {
     (message.batch_id.clone(), message.chunk)
 }
 
+fn body(record: &SqsMessage) -> &[u8] {
+    record.body.as_deref().unwrap_or_default().as_bytes()
+}
+
 fn tell(record: &SqsMessage, message: Option<&RowMessage>, error: &RowError) {
+    let attribute = record.message_attributes.get("correlationId");
+    let attribute = attribute.and_then(|attribute| attribute.string_value.as_deref());
     tracing::error!(
         messageId = record.message_id,
-        correlationId = message.map(|message| message.correlation_id.as_str()),
+        correlationId = message.map_or(attribute, |message| Some(message.correlation_id.as_str())),
         batchId = message.map(|message| message.batch_id.as_str()),
         row = message.map(|message| message.row.row),
         cause = format!("{error:?}"),

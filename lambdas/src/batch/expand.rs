@@ -19,6 +19,7 @@ use super::{Chunk, Row, RowMessage, group_of};
 use crate::aws;
 use crate::queue::{Failed, serve};
 use crate::settings::Settings;
+use crate::unreadable::{self, Unreadable};
 
 /// With less time left than this the rest is handed on.
 const RESERVE: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ const HOPS_MAX: u32 = 8;
 #[derive(Debug, thiserror::Error)]
 enum ExpandError {
     #[error("the message is not a chunk of rows: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    Unreadable(#[from] Unreadable),
     #[error("rows were not sent")]
     Send(#[from] SendError),
     #[error("the batch's progress could not be read or written")]
@@ -75,7 +76,8 @@ async fn expand(
     record: &SqsMessage,
     until: Instant,
 ) -> Result<(), ExpandError> {
-    let chunk: Chunk = serde_json::from_str(record.body.as_deref().unwrap_or_default())?;
+    let body = record.body.as_deref().unwrap_or_default();
+    let chunk: Chunk = unreadable::object(body.as_bytes())?;
     let span = tracing::info_span!(
         "chunk",
         correlationId = chunk.correlation_id,

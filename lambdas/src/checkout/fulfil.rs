@@ -14,13 +14,14 @@ use crate::queue::{self, Failed};
 use crate::settings::Settings;
 use crate::table::TableError;
 use crate::target::Caller;
+use crate::unreadable::{self, Unreadable};
 
 /// Why a message's work was not done.
 #[derive(Debug, thiserror::Error)]
 enum FulfilError {
     /// No retry will change it.
     #[error("the message cannot be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    Unreadable(#[from] Unreadable),
     /// Nor this.
     #[error("there is no order {0}")]
     Unknown(String),
@@ -63,7 +64,8 @@ pub async fn run() -> Result<(), Error> {
 }
 
 async fn fulfil(saga: &Saga, record: &SqsMessage, time_left: Duration) -> Result<(), FulfilError> {
-    let job: Job = serde_json::from_str(record.body.as_deref().unwrap_or_default())?;
+    let body = record.body.as_deref().unwrap_or_default();
+    let job: Job = unreadable::object(body.as_bytes())?;
     let order = saga.store.get(&job.order_id).await?;
     let order = order.ok_or_else(|| FulfilError::Unknown(job.order_id.clone()))?;
     if order.state.work() != Some(job.action) {

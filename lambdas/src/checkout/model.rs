@@ -1,22 +1,94 @@
 //! Orders under every interleaving that can happen: requests and messages that come twice, environments that end between any two
-//! steps, a provider that answers late or never, and writes that lose against others. The states and their steps are the real ones;
-//! the tables, the queue and the provider are modelled by what they promise.
+//! steps, a provider that answers late or never, and writes that lose against others. The states, their steps and what the provider is
+//! asked are the real ones; the tables, the queue and the provider are modelled by what they promise. The provider promises no more
+//! than that it does nothing twice under the same key: what it is asked under another, it does.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use serde_json::Value;
 
+use super::order::Order;
+use super::payments::{charging, refunding};
 use super::state::{Event, Mail, State, Step, Work};
+use crate::http::read::IDEMPOTENCY_KEY;
+use crate::target::Call;
 
 type Id = usize;
 
-/// What the provider has on record under an order's id.
-#[derive(Clone, Copy, Debug, Default)]
-struct Money {
-    charges: u32,
-    refunds: u32,
+/// The provider's books, with an entry for each key that it was asked under.
+#[derive(Debug, Default)]
+struct Provider {
+    /// The orders that it declines.
+    poor: BTreeSet<String>,
+    charges: BTreeMap<String, Charge>,
+    /// The order and how much of its money was paid back.
+    refunds: BTreeMap<String, (String, u64)>,
+}
+
+#[derive(Debug)]
+struct Charge {
+    order: String,
+    amount: u64,
     declined: bool,
+}
+
+impl Provider {
+    fn take(&mut self, call: &Call) -> Event {
+        let key = call.headers[IDEMPOTENCY_KEY].to_str().unwrap().to_owned();
+        let refunded = call.path.strip_suffix("/refund");
+        if let Some(order) = refunded.and_then(|path| path.strip_prefix("/payments/charges/")) {
+            let paid = self.charged(order);
+            let refund = (order.to_owned(), paid);
+            self.refunds.entry(key).or_insert(refund);
+            return Event::Refunded;
+        }
+        assert_eq!(call.path, "/payments/charges");
+        let asked: Value = serde_json::from_slice(&call.body).unwrap();
+        let order = asked["orderId"].as_str().unwrap().to_owned();
+        let new = Charge {
+            amount: asked["amount"].as_u64().unwrap(),
+            declined: self.poor.contains(&order),
+            order,
+        };
+        if self.charges.entry(key).or_insert(new).declined {
+            Event::Declined
+        } else {
+            Event::Charged
+        }
+    }
+
+    fn charged(&self, order: &str) -> u64 {
+        let charges = self.charges.values();
+        let paid = charges.filter(|charge| charge.order == order && !charge.declined);
+        paid.map(|charge| charge.amount).sum()
+    }
+
+    fn refunded(&self, order: &str) -> u64 {
+        let refunds = self.refunds.values().filter(|(of, _)| of == order);
+        refunds.map(|(_, amount)| amount).sum()
+    }
+}
+
+/// An order of so many pieces.
+fn order(id: Id, quantity: u64, price: u64) -> Order {
+    Order {
+        id: format!("o-{id}"),
+        user_id: "ada".to_owned(),
+        email: "ada@example.com".to_owned(),
+        sku: "lamp".to_owned(),
+        quantity,
+        amount: quantity * price,
+        payment_method: "card-1".to_owned(),
+        state: State::Pending,
+        correlation_id: "c-1".to_owned(),
+        created_at: Timestamp::UNIX_EPOCH,
+        updated_at: Timestamp::UNIX_EPOCH,
+    }
 }
 
 /// A request or a message on its way through one environment; between two of its steps it may end.
@@ -73,36 +145,25 @@ enum Answer {
 
 #[derive(Debug, Default)]
 struct World {
+    /// What customers ask for.
+    wanted: Vec<Order>,
     orders: BTreeMap<Id, State>,
-    stock: i64,
-    /// The orders that the provider declines.
-    poor: BTreeSet<Id>,
-    money: BTreeMap<Id, Money>,
+    stock: u64,
+    provider: Provider,
     outbox: BTreeSet<(Id, Work)>,
     queue: Vec<(Id, Work)>,
     mails: Vec<(Id, Mail)>,
     actors: Vec<Actor>,
-    late: Vec<(Id, Work)>,
+    late: Vec<Call>,
 }
 
 impl World {
-    /// The provider does what it is asked, once for each order.
-    fn provide(&mut self, order: Id, work: Work) -> Event {
-        let declines = self.poor.contains(&order);
-        let money = self.money.entry(order).or_default();
-        if work == Work::Refund {
-            money.refunds = money.charges;
-            return Event::Refunded;
-        }
-        if money.charges == 0 && declines {
-            money.declined = true;
-        } else {
-            money.charges = 1;
-        }
-        if money.declined {
-            Event::Declined
-        } else {
-            Event::Charged
+    /// What the provider is asked by whoever does an order's work.
+    fn ask(&self, order: Id, work: Work) -> Call {
+        let order = &self.wanted[order];
+        match work {
+            Work::Refund => refunding(order),
+            _ => charging(order),
         }
     }
 
@@ -113,10 +174,7 @@ impl World {
             return None;
         }
         if event == Event::Reserved {
-            if self.stock < 1 {
-                return None;
-            }
-            self.stock -= 1;
+            self.stock = self.stock.checked_sub(self.wanted[order].quantity)?;
         }
         self.orders.insert(order, to);
         if seen.work() != to.work() {
@@ -153,14 +211,14 @@ impl World {
                 }
             }
             Next::Do(seen, Work::ReserveStock) => Some(Next::Write(seen, Event::Reserved)),
-            Next::Do(seen, work) => match answer {
-                Answer::InTime => Some(Next::Write(seen, self.provide(order, work))),
-                Answer::DoneAndNotHeard | Answer::DoneLater | Answer::Never => {
+            Next::Do(seen, work) => match (self.ask(order, work), answer) {
+                (call, Answer::InTime) => Some(Next::Write(seen, self.provider.take(&call))),
+                (call, Answer::DoneAndNotHeard | Answer::DoneLater | Answer::Never) => {
                     if answer == Answer::DoneAndNotHeard {
-                        self.provide(order, work);
+                        self.provider.take(&call);
                     }
                     if answer == Answer::DoneLater {
-                        self.late.push((order, work));
+                        self.late.push(call);
                     }
                     match work {
                         Work::SettlePayment => Some(Next::Write(seen, Event::NoAnswer)),
@@ -219,14 +277,14 @@ impl World {
     }
 
     fn arrive(&mut self, at: usize) {
-        let (order, work) = self.late.swap_remove(at);
-        self.provide(order, work);
+        let call = self.late.swap_remove(at);
+        self.provider.take(&call);
     }
 
-    fn play(&mut self, orders: usize, one: &Move) {
+    fn play(&mut self, one: &Move) {
         match one {
             Move::Request(which) => self.actors.push(Actor {
-                order: which.index(orders),
+                order: which.index(self.wanted.len()),
                 next: Next::Place,
                 message: None,
             }),
@@ -247,7 +305,6 @@ impl World {
             }
             _ => {}
         }
-        assert!(self.stock >= 0, "more was taken than there was");
     }
 
     /// Nothing fails any more: what is on its way arrives, until nothing is.
@@ -268,32 +325,38 @@ impl World {
         panic!("it never settles: {self:?}");
     }
 
-    fn check(&self, stocked: i64) {
+    fn check(&self, stocked: u64) {
+        let mut taken = 0;
         for (order, state) in &self.orders {
-            let money = self.money.get(order).copied().unwrap_or_default();
-            let kept = i64::from(money.charges) - i64::from(money.refunds);
-            let expected = i64::from(*state == State::Confirmed);
-            assert_eq!(kept, expected, "order {order} is {state:?}: {money:?}");
-            assert_eq!(state.work(), None, "order {order} is left in {state:?}");
+            let Order {
+                id,
+                amount,
+                quantity,
+                ..
+            } = &self.wanted[*order];
+            let (charged, refunded) = (self.provider.charged(id), self.provider.refunded(id));
+            let confirmed = *state == State::Confirmed;
+            let expected = if confirmed { *amount } else { 0 };
+            assert_eq!(
+                charged.checked_sub(refunded),
+                Some(expected),
+                "{id} is {state:?}: {charged} - {refunded}"
+            );
+            assert!(charged <= *amount, "{id} is charged with {charged}");
+            taken += if confirmed { *quantity } else { 0 };
+            assert_eq!(state.work(), None, "{id} is left in {state:?}");
             let mails = self.mails.iter().filter(|(of, _)| of == order).count();
-            assert!(mails <= 1, "order {order} is told {mails} times");
+            assert!(mails <= 1, "{id} is told {mails} times");
             if *state != State::Declined {
-                assert_eq!(mails, 1, "nobody is told of order {order}");
+                assert_eq!(mails, 1, "nobody is told of {id}");
             }
         }
-        let confirmed = self
-            .orders
-            .values()
-            .filter(|state| **state == State::Confirmed);
-        assert_eq!(
-            self.stock,
-            stocked - i64::try_from(confirmed.count()).unwrap_or(i64::MAX)
-        );
-        let unknown = self
-            .money
-            .keys()
-            .find(|order| !self.orders.contains_key(order));
-        assert_eq!(unknown, None, "charged without an order");
+        // It cannot be negative: what is not there is not taken.
+        assert_eq!(self.stock, stocked - taken);
+        for charge in self.provider.charges.values() {
+            let known = |id: &Id| self.wanted[*id].id == charge.order;
+            assert!(self.orders.keys().any(known), "charged without an order");
+        }
     }
 }
 
@@ -319,14 +382,17 @@ proptest! {
 
     #[test]
     fn whatever_happens_only_confirmed_orders_are_paid_and_stock_lasts(
-        orders in 1_usize..4,
-        stock in 0_i64..4,
+        quantities in proptest::collection::vec(1_u64..4, 1..4),
+        price in 1_u64..3000,
+        stock in 0_u64..8,
         poor in proptest::collection::btree_set(0_usize..4, 0..2),
         schedule in proptest::collection::vec(moves(), 0..150),
     ) {
-        let mut world = World { stock, poor, ..World::default() };
+        let wanted = quantities.iter().zip(0..).map(|(quantity, id)| order(id, *quantity, price));
+        let mut world = World { stock, wanted: wanted.collect(), ..World::default() };
+        world.provider.poor = poor.iter().map(|id| format!("o-{id}")).collect();
         for one in &schedule {
-            world.play(orders, one);
+            world.play(one);
         }
         world.settle();
         world.check(stock);

@@ -41,15 +41,9 @@ impl Payments {
 
     /// Asks for the charge, once. Only the provider's own words count: whatever else comes back says nothing about the money.
     pub async fn charge(&self, order: &Order, time_left: Duration) -> Event {
-        let body = json!({
-            "orderId": order.id,
-            "amount": order.amount,
-            "paymentMethod": order.payment_method,
-        });
-        let call = post("/payments/charges", order, &body.to_string());
         let answer = self
             .caller
-            .call(&self.target, call, TIMEOUT.min(time_left))
+            .call(&self.target, charging(order), TIMEOUT.min(time_left))
             .await;
         match answer.map(|answer| answer.status()) {
             Ok(StatusCode::OK | StatusCode::CREATED) => Event::Charged,
@@ -71,17 +65,31 @@ impl Payments {
 
     /// Asks for the money back, once.
     pub async fn refund(&self, order: &Order, time_left: Duration) -> Result<(), RefundError> {
-        let path = format!("/payments/charges/{}/refund", order.id);
-        let call = post(&path, order, "{}");
         let answer = self
             .caller
-            .call(&self.target, call, TIMEOUT.min(time_left))
+            .call(&self.target, refunding(order), TIMEOUT.min(time_left))
             .await?;
         match answer.status() {
             StatusCode::OK => Ok(()),
             status => Err(RefundError::Refused(status)),
         }
     }
+}
+
+/// What the provider is asked for a charge.
+pub(super) fn charging(order: &Order) -> Call {
+    let body = json!({
+        "orderId": order.id,
+        "amount": order.amount,
+        "paymentMethod": order.payment_method,
+    });
+    post("/payments/charges", order, &body.to_string())
+}
+
+/// What it is asked to pay back.
+pub(super) fn refunding(order: &Order) -> Call {
+    let path = format!("/payments/charges/{}/refund", order.id);
+    post(&path, order, "{}")
 }
 
 fn post(path: &str, order: &Order, body: &str) -> Call {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::envelope::Envelope;
 use crate::leed::{About, filled};
+use crate::unreadable::{self, Unreadable, short};
 
 /// The functions, by the names that requests use.
 pub const FUNCTIONS: [&str; 4] = ["notifyUsers", "sendNotification", "audit", "listTasks"];
@@ -76,7 +77,7 @@ pub struct ListTasks {
 pub enum RequestError {
     /// It is not a JSON object.
     #[error("The request is not a JSON object: {0}")]
-    NotAnObject(serde_json::Error),
+    NotAnObject(Unreadable),
     /// It names no function.
     #[error("The request names no function; there are {}", FUNCTIONS.join(", "))]
     NoFunction,
@@ -89,7 +90,7 @@ pub enum RequestError {
         /// The function.
         function: &'static str,
         /// What is wrong.
-        cause: serde_json::Error,
+        cause: Unreadable,
     },
 }
 
@@ -97,17 +98,23 @@ impl Call {
     /// Reads a request.
     pub fn read(json: &str) -> Result<Self, RequestError> {
         let request: Map<String, Value> =
-            serde_json::from_str(json).map_err(RequestError::NotAnObject)?;
+            unreadable::object(json.as_bytes()).map_err(RequestError::NotAnObject)?;
         let function = match request.get("function") {
-            None | Some(Value::Null) => return Err(RequestError::NoFunction),
+            None | Some(Value::Null | Value::Array(_) | Value::Object(_)) => {
+                return Err(RequestError::NoFunction);
+            }
             Some(Value::String(name)) => FUNCTIONS
                 .into_iter()
                 .find(|function| function == name)
-                .ok_or_else(|| RequestError::UnknownFunction(name.clone()))?,
+                .ok_or_else(|| RequestError::UnknownFunction(short(name)))?,
             Some(other) => return Err(RequestError::UnknownFunction(other.to_string())),
         };
-        serde_json::from_value(Value::Object(request))
-            .map_err(|cause| RequestError::InvalidArguments { function, cause })
+        serde_json::from_value(Value::Object(request)).map_err(|cause| {
+            RequestError::InvalidArguments {
+                function,
+                cause: cause.into(),
+            }
+        })
     }
 
     /// The call that delivers `envelope`.
@@ -193,6 +200,10 @@ mod tests {
                 json!({"function": "NotifyUsers"}),
                 "Unknown function request: NotifyUsers",
             ),
+            (
+                json!({"function": {"a": 1}}),
+                "The request names no function; ",
+            ),
             (json!({"function": 5}), "Unknown function request: 5"),
             (
                 json!({"function": "notifyUsers", "id": "7", "trade": "clowns"}),
@@ -208,7 +219,7 @@ mod tests {
             ),
             (
                 json!({"function": "audit", "id": 5}),
-                "Invalid arguments of audit: invalid type: integer `5`",
+                "Invalid arguments of audit: invalid type: integer, expected a string",
             ),
             (
                 json!({"function": "listTasks", "limit": -1}),

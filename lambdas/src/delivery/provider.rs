@@ -16,6 +16,9 @@ pub enum ProviderError {
     /// It holds the text of `DELIVERY_FAIL_MATCH`.
     #[error("the provider refused it (it holds {0:?}, which is DELIVERY_FAIL_MATCH)")]
     Matched(String),
+    /// It did not answer while there was time.
+    #[error("the provider did not answer within {} ms", .0.as_millis())]
+    TimedOut(Duration),
 }
 
 /// A provider that takes `DELIVERY_LATENCY_MS` for each notification, refuses a share `DELIVERY_FAIL_RATE` of them,

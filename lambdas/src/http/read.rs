@@ -48,8 +48,13 @@ pub fn path_id(request: &Request, name: &str) -> Option<String> {
 #[must_use]
 pub fn id(raw: &str) -> Option<String> {
     let id = percent_decode_str(raw).decode_utf8().ok()?;
-    let fits = (1..=ID_MAX).contains(&id.len()) && !id.contains(char::is_control);
-    fits.then(|| id.into_owned())
+    is_id(&id).then(|| id.into_owned())
+}
+
+/// Whether it can be anybody's id. Longer ones must not be looked up: a table refuses them with an error.
+#[must_use]
+pub fn is_id(id: &str) -> bool {
+    (1..=ID_MAX).contains(&id.len()) && !id.contains(char::is_control)
 }
 
 /// The caller's `Idempotency-Key`, if it sent one: 1 to 255 visible ASCII characters.

@@ -2,15 +2,16 @@
 
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
+use lambda_http::Request;
 use lambda_http::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::Api;
-use super::send::{content, take};
+use super::send::{content, name, take};
 use super::wanted::{Accepted, Wanted};
 use crate::auth::verified::Verified;
+use crate::http::read::{idempotency_key, json_body};
 use crate::http::{Outcome, Refusal, answer};
 
 /// More would not fit a body.
@@ -26,8 +27,15 @@ pub struct Bulk {
 }
 
 /// Answers with one entry for each, in their order: its receipt, or why it was not taken (an id that stands for another).
-/// Failures of ours fail the request; sent again with ids, nothing is sent twice.
-pub async fn send(api: &Api, sender: &Verified, bulk: Bulk, correlation_id: &str) -> Outcome {
+/// Failures of ours fail the request; sent again with ids or the same `Idempotency-Key`, nothing is sent twice.
+pub async fn send(
+    api: &Api,
+    sender: &Verified,
+    request: &Request,
+    correlation_id: &str,
+) -> Outcome {
+    let bulk: Bulk = json_body(request)?;
+    let key = idempotency_key(request)?;
     let count = bulk.notifications.len();
     if !(1..=MOST).contains(&count) {
         return Err(Refusal::BadRequest(format!(
@@ -40,10 +48,9 @@ pub async fn send(api: &Api, sender: &Verified, bulk: Bulk, correlation_id: &str
         .iter()
         .enumerate()
         .map(|(index, wanted)| {
-            let id = wanted
-                .id
-                .clone()
-                .unwrap_or_else(|| Uuid::new_v4().to_string());
+            // Each has a key of its own. No key holds a space, so none is another request's.
+            let key = key.as_ref().map(|key| format!("{key} {index}"));
+            let id = name(wanted, sender, key);
             let accepted = wanted.accept(&format!("notifications[{index}]."), now)?;
             Ok((id, content(wanted)?, accepted))
         })

@@ -44,20 +44,23 @@ pub async fn send(
     let wanted: Wanted = json_body(request)?;
     let now = Timestamp::now();
     let accepted = wanted.accept("", now)?;
-    let id = match &wanted.id {
-        Some(id) => id.clone(),
-        None => match idempotency_key(request)? {
-            // Another sender's key is another key.
-            Some(key) => {
-                let name = format!("{} {key}", sender.user_id);
-                Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
-            }
-            None => Uuid::new_v4().to_string(),
-        },
-    };
+    let id = name(&wanted, sender, idempotency_key(request)?);
     let content = content(&wanted)?;
     let receipt = take(api, sender, id, &content, accepted, correlation_id, now).await?;
     answer(StatusCode::ACCEPTED, &receipt)
+}
+
+/// The id of a notification: its sender's own, or one that follows from the key, or a new one.
+pub fn name(wanted: &Wanted, sender: &Verified, key: Option<String>) -> String {
+    match (&wanted.id, key) {
+        (Some(id), _) => id.clone(),
+        // Another sender's key is another key.
+        (None, Some(key)) => {
+            let name = format!("{} {key}", sender.user_id);
+            Uuid::new_v5(&NAMESPACE, name.as_bytes()).to_string()
+        }
+        (None, None) => Uuid::new_v4().to_string(),
+    }
 }
 
 /// Tells contents apart.

@@ -18,8 +18,10 @@ use tracing::Instrument;
 
 use super::Reader;
 use super::wanted::Shown;
+use crate::http::read::is_id;
 use crate::http::{Outcome, Refusal, answer, one};
 use crate::table::TableError;
+use crate::unreadable::Unreadable;
 
 /// Tasks on one page at most.
 const LIMIT_MAX: i32 = 1000;
@@ -44,8 +46,8 @@ pub async fn run() -> Result<(), Error> {
 }
 
 async fn by_http(reader: Arc<Reader>, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
-    let request: LambdaRequest =
-        serde_json::from_value(event.payload).map_err(|error| wrong("InvalidRequest", &error))?;
+    let request: LambdaRequest = serde_json::from_value(event.payload)
+        .map_err(|error| wrong("InvalidRequest", &Unreadable::from(error)))?;
     let handle = |request, _| {
         let reader = Arc::clone(&reader);
         async move { list(&reader, &request).await }
@@ -76,6 +78,14 @@ async fn list(reader: &Reader, request: &Request) -> Outcome {
         let shown: Vec<_> = tasks.iter().map(Shown::from).collect();
         return answer(StatusCode::OK, &shown);
     }
+    let invalid = |field: &str, message: String| {
+        let field = field.to_owned();
+        Refusal::Invalid(vec![InvalidField { field, message }])
+    };
+    if after.is_some_and(|after| !is_id(after)) {
+        let message = "nextToken must be one that a page was answered with".to_owned();
+        return Err(invalid("nextToken", message));
+    }
     let limit = match limit {
         None => LIMIT_MAX,
         Some(limit) => limit
@@ -83,10 +93,8 @@ async fn list(reader: &Reader, request: &Request) -> Outcome {
             .ok()
             .filter(|limit| (1..=LIMIT_MAX).contains(limit))
             .ok_or_else(|| {
-                Refusal::Invalid(vec![InvalidField {
-                    field: "limit".to_owned(),
-                    message: format!("limit must be a number from 1 to {LIMIT_MAX}"),
-                }])
+                let message = format!("limit must be a number from 1 to {LIMIT_MAX}");
+                invalid("limit", message)
             })?,
     };
     let (tasks, next) = reader.store.page(limit, after).await.map_err(failed)?;
@@ -117,8 +125,8 @@ struct Asked {
 
 /// Errors are errors here, not answers: so the caller sees a `FunctionError`.
 async fn by_invocation(reader: &Reader, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
-    let asked: Asked =
-        serde_json::from_value(event.payload).map_err(|error| wrong("InvalidRequest", &error))?;
+    let asked: Asked = serde_json::from_value(event.payload)
+        .map_err(|error| wrong("InvalidRequest", &Unreadable::from(error)))?;
     let request_id = event.context.request_id;
     let span = tracing::info_span!(
         "invocation",
@@ -126,6 +134,10 @@ async fn by_invocation(reader: &Reader, event: LambdaEvent<Value>) -> Result<Val
     );
     async {
         let after = asked.next_token.as_deref();
+        if after.is_some_and(|after| !is_id(after)) {
+            let message = "nextToken is none that a page was answered with";
+            return Err(wrong("InvalidRequest", &Unreadable::of(message)));
+        }
         let listed = if asked.limit.is_none() && after.is_none() {
             reader.store.list().await.map(|tasks| (tasks, None))
         } else {
