@@ -56,7 +56,7 @@ fn without_value(error: &serde_json::Error) -> String {
     if error.classify() != serde_json::error::Category::Data {
         return format!("not JSON at line {line} column {column}: {text}");
     }
-    match text.split_once(", expected ") {
+    match text.rsplit_once(", expected ") {
         Some((what, expected)) if what.starts_with("invalid ") => {
             // `invalid type: string "…"`: what kind of value it is may be told.
             let kind: Vec<_> = what.split(' ').take(3).collect();
@@ -121,7 +121,7 @@ mod tests {
                 "task.dueAt: ",
             ),
             (
-                "{\"task\": {\"title\": \"x\", \"isComplete\": \"marker, expected\"}}",
+                "{\"task\": {\"title\": \"x\", \"isComplete\": \"a, expected marker\"}}",
                 "task.isComplete: invalid type: string, expected ",
             ),
             ("{\"marker\": 1}", "missing field `task`"),

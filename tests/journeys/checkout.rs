@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::bad_input::descendants;
+use crate::handoff::logs;
+use crate::killed;
 use crate::service_communication::{Reply, STACK, Services};
-use crate::world::{eventually, signal};
+use crate::world::eventually;
 
 /// In cents.
 const PRICE: u64 = 1999;
@@ -130,19 +130,7 @@ impl Shop {
 
     /// Ends processes of a function, and says how many.
     fn kill(&self, function: &str) -> usize {
-        let is_it = |pid: &u32| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let words: Vec<_> = line.split(|byte| *byte == 0).collect();
-            words
-                .windows(2)
-                .any(|two| two == [b"function".as_slice(), function.as_bytes()])
-        };
-        let running = descendants(self.services.world.pid());
-        let running: Vec<_> = running.into_iter().filter(is_it).collect();
-        for pid in &running {
-            signal(*pid, Signal::KILL);
-        }
-        running.len()
+        killed::kill(self.services.world.pid(), function)
     }
 }
 
@@ -331,6 +319,88 @@ async fn a_provider_that_is_down_charges_when_it_is_back() {
     shop.ends(id(&good), "CONFIRMED").await;
     shop.ends(id(&bad), "DECLINED").await;
     shop.mailed(&format!("order_declined-{}", id(&bad))).await;
+}
+
+/// The provider takes its time: whoever asks again meanwhile is told to wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_being_answered_is_a_409_with_a_time_to_wait() {
+    let shop = Shop::open(5).await;
+    let slow = [("PAYMENT_LATENCY_MS", "2000")];
+    shop.services.configure("payment-provider", &slow).await;
+    let again = async {
+        eventually("the order is stored", async || {
+            (!shop.items("OrdersTable").await.is_empty()).then_some(())
+        })
+        .await;
+        shop.buy("key-1", 1, "card-1").await
+    };
+    let (first, again) = tokio::join!(shop.buy("key-1", 1, "card-1"), again);
+    assert_eq!(first.status, 201, "{}", first.json);
+    assert_eq!(again.status, 409, "{}", again.json);
+    assert!(again.headers.contains_key("retry-after"), "{again:?}");
+    let later = shop.buy("key-1", 1, "card-1").await;
+    assert_eq!((later.status, &later.json), (201, &first.json));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_stays_confirmed_when_its_mail_cannot_be_sent() {
+    let shop = Shop::open(5).await;
+    let down = [("DELIVERY_FAIL_RATE", "1")];
+    shop.services.configure("send-notification", &down).await;
+    let made = shop.buy("key-1", 1, "card-1").await;
+    assert_eq!(made.status, 201, "{}", made.json);
+    shop.ends(id(&made), "CONFIRMED").await;
+    let mail = format!("order_confirmed-{}", id(&made));
+    let dead_letters = shop.services.queue_url("notifications-dlq").await;
+    eventually("the mail is a dead letter", async || {
+        let receive = shop.services.sqs.receive_message().queue_url(&dead_letters);
+        let receive = receive.max_number_of_messages(10).visibility_timeout(0);
+        let found = receive.send().await.unwrap().messages.unwrap_or_default();
+        let is_it = |body: &str| body.contains(&mail);
+        let mut found = found.iter();
+        found
+            .any(|message| message.body().is_some_and(is_it))
+            .then_some(())
+    })
+    .await;
+    assert_eq!(shop.show(id(&made)).await.json["state"], "CONFIRMED");
+    let charged = Some(("CHARGED".to_owned(), PRICE));
+    assert_eq!(shop.charge(id(&made)).await, charged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_everybody_who_works_on_an_order_knows_its_correlation_id() {
+    let shop = Shop::open(5).await;
+    let world = &shop.services.world;
+    let table = format!("{STACK}-PaymentsTable");
+    let broken = [("PAYMENTS_TABLE", "gone")];
+    shop.services.configure("payment-provider", &broken).await;
+    let headers = [
+        shop.customer.as_str(),
+        "idempotency-key: key-1",
+        "x-correlation-id: order-7.a_b",
+    ];
+    let body = json!({"sku": "lamp", "paymentMethod": "card-1"});
+    let made = shop.services.post("/checkout", &headers, &body).await;
+    assert_eq!(made.status, 202, "{}", made.json);
+    let mended = [("PAYMENTS_TABLE", table.as_str())];
+    shop.services.configure("payment-provider", &mended).await;
+    shop.ends(id(&made), "CONFIRMED").await;
+    let mail = format!("order_confirmed-{}", id(&made));
+    shop.mailed(&mail).await;
+    for (function, text) in [
+        ("checkout", "it is unknown whether an order is charged"),
+        ("payment-provider", "Failed to"),
+        ("fulfil-orders", "an order went on"),
+        ("send-notification", mail.as_str()),
+    ] {
+        let lines = logs(world, &format!("{STACK}-{function}"), text).await;
+        assert!(!lines.is_empty(), "{function} says: {text}");
+        for line in lines {
+            let named = line.contains("\"correlationId\":\"order-7.a_b\"");
+            assert!(named, "{function}: {line}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

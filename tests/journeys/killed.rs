@@ -109,3 +109,19 @@ pub fn functions(pid: u32) -> Vec<u32> {
     };
     descendants(pid).into_iter().filter(is_function).collect()
 }
+
+/// Ends the processes of one function, and says how many.
+pub fn kill(pid: u32, function: &str) -> usize {
+    let is_it = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<_> = line.split(|byte| *byte == 0).collect();
+        words
+            .windows(2)
+            .any(|two| two == [b"function".as_slice(), function.as_bytes()])
+    };
+    let running: Vec<_> = descendants(pid).into_iter().filter(is_it).collect();
+    for pid in &running {
+        signal(*pid, Signal::KILL);
+    }
+    running.len()
+}

@@ -126,8 +126,16 @@ async fn every_bad_request_says_what_is_wrong_with_it() {
     let encoded = path.replace('-', "%2D");
     let (status, same) = call(&world, pattern, Method::GET, &encoded, &[], "").await;
     assert_eq!((status.as_u16(), &same["id"]), (200, &task["id"]));
-    for limit in ["0", "1001", "many", "-1"] {
-        let path = format!("/tasks?limit={limit}");
+    let long = format!("nextToken={}", "x".repeat(3_000));
+    for query in [
+        "limit=0",
+        "limit=1001",
+        "limit=many",
+        "limit=-1",
+        "nextToken=",
+        &long,
+    ] {
+        let path = format!("/tasks?{query}");
         let (status, error) = call(&world, pattern, Method::GET, &path, &[], "").await;
         assert_eq!(status, 400, "{error}");
     }
