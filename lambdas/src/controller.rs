@@ -252,7 +252,7 @@ fn correlation_id(json: &str, context: &Context) -> String {
     struct Named {
         correlation_id: Option<String>,
     }
-    let named: Option<Named> = serde_json::from_str(json).ok();
+    let named: Option<Named> = unreadable::object(json.as_bytes()).ok();
     named
         .and_then(|named| named.correlation_id)
         .filter(|id| correlation::is_valid(id))

@@ -74,7 +74,11 @@ pub async fn run() -> Result<(), Error> {
     lambda_http::run(service_fn(|request: Request| {
         let correlation_id = correlation::from_headers(request.headers());
         let span = tracing::info_span!("request", correlationId = correlation_id);
-        async move { gateway.answer(request, &correlation_id).await }.instrument(span)
+        let answered = async move {
+            let answer = gateway.answer(request, &correlation_id).await;
+            answer.inspect_err(|error| tracing::error!("an answer cannot be written: {error}"))
+        };
+        answered.instrument(span)
     }))
     .await
 }

@@ -209,6 +209,7 @@ where
             outcome.unwrap_or_else(|_| Err(Refusal::out_of_time())),
             &correlation_id,
         )
+        .inspect_err(|error| tracing::error!("an answer cannot be written: {error}"))
     }
     .instrument(span)
 }

@@ -71,6 +71,13 @@ impl Logging {
 
     /// The libraries below tell bodies when they are asked for details; so they are only heard when something is wrong.
     fn writes(self, line: &Metadata<'_>) -> bool {
+        // The runtime repeats what a handler failed with, outside of the handler's spans and without its correlation id. Every
+        // handler has said it by then. Of one that panicked, which goes into `error`, only the runtime tells.
+        if line.target() == "lambda_runtime::layers::panic"
+            && line.fields().field("error").is_none()
+        {
+            return false;
+        }
         let level = if line.target().starts_with("patterns") {
             self.level
         } else {

@@ -26,7 +26,10 @@ pub async fn run() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
         let usable = deadline::usable(&event.context);
         match tokio::time::timeout(usable, sweep(outbox)).await {
-            Ok(swept) => swept.map_err(Error::from),
+            Ok(swept) => swept.map_err(|error| {
+                tracing::error!(cause = format!("{error:?}"), "{error}");
+                Error::from(error)
+            }),
             // What is left has another minute's turn.
             Err(_) => Ok(json!({"complete": false})),
         }
