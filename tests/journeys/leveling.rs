@@ -11,7 +11,8 @@ use crate::world::{World, eventually};
 
 const PATTERN: &str = "queue-leveling";
 
-async fn depth(world: &World, queue: &str) -> u64 {
+/// Messages in a queue, also those that somebody has in hand.
+pub async fn depth(world: &World, queue: &str) -> u64 {
     use aws_sdk_sqs::types::QueueAttributeName::{
         ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible,
     };
