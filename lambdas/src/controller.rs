@@ -26,7 +26,7 @@ use crate::invoker::{InvokeError, Invoker};
 use crate::settings::Settings;
 use crate::subscription::store::SubscriptionStore;
 use crate::table::TableError;
-use crate::{aws, correlation, deadline};
+use crate::{aws, correlation, deadline, unreadable};
 use audit::{Audit, AuditError};
 use request::{Call, RequestError, request};
 
