@@ -5,7 +5,7 @@
 //! queue before *sent* is on the disk, and an event that is *sent* or *deleted* is never sent again.
 //!
 //! A batch's steps are on the disk when they are in `ledger.journal`; `ledger.db` has them when nobody works on the operation,
-//! and a thousand batches at a time before. The two belong together, also in a backup.
+//! and hundreds of batches at a time before. The two belong together, also in a backup.
 
 mod account;
 mod audit;

@@ -8,9 +8,12 @@ use rusqlite::Connection;
 
 use super::{DatabaseError, Durability, connect};
 
-/// Bytes of entries that wait before the file itself is written: more than a thousand batches of a redrive. Whoever writes next waits
-/// for that, and so does the start after a crash.
-const FULL: usize = 8 * 1024 * 1024;
+/// Bytes of entries that wait before the file itself is written: some two hundred batches of a redrive. Whoever writes next
+/// waits for that, and the pages that they change, which may be two for each event, are kept in memory till then.
+const FULL: usize = 1024 * 1024;
+
+/// Pages kept in memory: it is written at its end, and seldom read.
+const CACHE_KIB: i32 = 1024;
 
 /// Nothing more is taken until the file itself could be written.
 const OVERFULL: usize = 64 * 1024 * 1024;
@@ -46,6 +49,7 @@ impl Journal {
     /// Opens or creates it; `contained` is the last entry that is in the file itself.
     pub fn open(path: &Path, contained: i64) -> Result<Self, DatabaseError> {
         let connection = connect(path, Durability::Full)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.execute_batch(SCHEMA)?;
         let (number, bytes): (i64, usize) = connection.query_row(
             "SELECT coalesce(max(number), 0), coalesce(sum(length(entry)) FILTER (WHERE number > ?1), 0) FROM entries",
