@@ -88,7 +88,7 @@ enum Job {
 const GROUP_MAX: usize = 256;
 
 /// Pages kept in memory. Ids are random, so the indexes are read and written all over.
-const CACHE_KIB: i32 = 8 * 1024;
+const CACHE_KIB: i32 = 6 * 1024;
 
 /// Pages of 4 KiB in the write-ahead log before they are copied into the file: a page that changes often is copied once.
 const WAL_PAGES: i32 = 4096;

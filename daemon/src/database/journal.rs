@@ -8,9 +8,9 @@ use rusqlite::Connection;
 
 use super::{DatabaseError, Durability, connect};
 
-/// Bytes of entries that wait before the file itself is written: some two hundred batches of a redrive. Whoever writes next
+/// Bytes of entries that wait before the file itself is written: some hundred batches of a redrive. Whoever writes next
 /// waits for that, and the pages that they change, which may be two for each event, are kept in memory till then.
-const FULL: usize = 1024 * 1024;
+const FULL: usize = 512 * 1024;
 
 /// Pages kept in memory: it is written at its end, and seldom read.
 const CACHE_KIB: i32 = 1024;

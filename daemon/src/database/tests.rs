@@ -257,9 +257,9 @@ async fn what_the_journal_refuses_does_not_count() {
 async fn a_full_journal_goes_into_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let database = open_with_journal(dir.path());
-    let eighth = vec![b' '; 1 << 17];
+    let part = vec![b' '; 1 << 16];
     for value in 1..=9 {
-        let written = database.write_with_entry(eighth.clone(), insert(value));
+        let written = database.write_with_entry(part.clone(), insert(value));
         written.await.unwrap();
     }
     // Done after the eighth was answered, and before the ninth.
