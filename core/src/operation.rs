@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failed::{Filter, Origin};
+use crate::problem::{Problem, ProblemKind};
 
 /// How far an operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +115,21 @@ pub struct Manner {
     /// Without the steps that more than [`RAMPED_ABOVE`] events go in.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_at_once: bool,
+}
+
+impl Manner {
+    /// Refuses what cannot be meant.
+    pub fn check(&self) -> Result<(), Problem> {
+        match self.rate {
+            Some(rate) if !(rate > 0.0 && rate <= RATE_MAX) => Err(Problem::new(
+                ProblemKind::Usage,
+                "the rate is not possible",
+                format!("{rate} events per second are not above 0 and at most {RATE_MAX}"),
+                "choose another, or none to go as fast as it can",
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// More events than this go in steps: each waits until those before it are proven processed, and all stop when too many
@@ -413,5 +429,26 @@ impl Operation {
             Self::Redrive(redrive) => redrive.started_at,
             Self::Burst(burst) => Some(burst.started_at),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_limits() {
+        let rate = |rate| {
+            let manner = Manner {
+                rate: Some(rate),
+                ..Manner::default()
+            };
+            manner.check()
+        };
+        for impossible in [0.0, -1.0, 1e9, f64::NAN, f64::INFINITY] {
+            assert_eq!(rate(impossible).unwrap_err().kind, ProblemKind::Usage);
+        }
+        assert!(rate(0.1).is_ok());
+        assert!(Manner::default().check().is_ok());
     }
 }

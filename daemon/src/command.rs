@@ -282,7 +282,7 @@ impl Commands {
         manner: Manner,
         edit: Option<Edit>,
     ) -> Result<Plan, Problem> {
-        plan::check(&manner)?;
+        manner.check()?;
         let topology = self.state.topology();
         let queue = known(&topology, queue)?;
         plan::selectable(queue, &selection)?;

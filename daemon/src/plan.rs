@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::{Edit, Level, Manner, Plan, RATE_MAX, Selection};
+use patterns_core::operation::{Edit, Level, Plan, Selection};
 use patterns_core::problem::{Problem, ProblemKind};
 
 use crate::edit::Change;
@@ -94,19 +94,6 @@ impl Plans {
 /// When a plan made now expires.
 pub fn expires_at(now: Timestamp) -> Timestamp {
     now.checked_add(VALID).unwrap_or(now)
-}
-
-/// Refuses what cannot be meant.
-pub fn check(manner: &Manner) -> Result<(), Problem> {
-    match manner.rate {
-        Some(rate) if !(rate > 0.0 && rate <= RATE_MAX) => Err(Problem::new(
-            ProblemKind::Usage,
-            "the rate is not possible",
-            format!("{rate} events per second are not above 0 and at most {RATE_MAX}"),
-            "choose another, or none to go as fast as it can",
-        )),
-        _ => Ok(()),
-    }
 }
 
 /// Refuses to pick events out of a FIFO queue: those before them would have to be deleted first.
@@ -546,21 +533,6 @@ mod tests {
         assert!(decide(&topology, &[], None).is_err());
         topology.queues.get_mut("orders").unwrap().fifo = true;
         assert_eq!(decide(&topology, &[], None).unwrap(), "queue orders");
-    }
-
-    #[test]
-    fn a_rate_has_limits() {
-        let rate = |rate| {
-            check(&Manner {
-                rate: Some(rate),
-                ..Manner::default()
-            })
-        };
-        for impossible in [0.0, -1.0, 1e9, f64::NAN, f64::INFINITY] {
-            assert_eq!(rate(impossible).unwrap_err().kind, ProblemKind::Usage);
-        }
-        assert!(rate(0.1).is_ok());
-        assert!(check(&Manner::default()).is_ok());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::settings::Settings;
 use crate::subscription::store::SubscriptionStore;
 use crate::table::TableError;
 use crate::{aws, correlation, deadline, unreadable};
-use audit::{Audit, AuditError};
+use audit::Audit;
 use request::{Call, RequestError, request};
 
 pub mod audit;
@@ -72,7 +72,7 @@ pub enum ControllerError {
     Subscribers(#[from] TableError),
     /// It was not noted down.
     #[error("the entry was not noted down")]
-    Audit(#[from] AuditError),
+    Audit(#[source] TableError),
     /// Another function gave no answer.
     #[error(transparent)]
     Invoke(#[from] InvokeError),
@@ -179,7 +179,8 @@ impl Controller {
                     .await?
             }
             Call::Audit(entry) => {
-                json!({"duplicate": !self.audit.note(entry, correlation_id).await?})
+                let noted = self.audit.note(entry, correlation_id).await;
+                json!({"duplicate": !noted.map_err(ControllerError::Audit)?})
             }
             Call::ListTasks(_) => self.list_tasks(&call, correlation_id, context).await?,
         };

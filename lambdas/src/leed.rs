@@ -170,12 +170,6 @@ fn audited(leed: &Leed, event: &str, actor: &str, at: Timestamp) -> Call {
     })
 }
 
-/// The present instant in whole milliseconds.
-fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
-}
-
 /// No id that cannot be one is looked up: there is no such leed.
 fn leed_id(request: &Request) -> Result<String, Refusal> {
     path_id(request, "leedId").ok_or_else(no_leed)

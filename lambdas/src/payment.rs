@@ -58,22 +58,14 @@ impl Provider {
         let table = settings.required("PAYMENTS_TABLE");
         let decline_match =
             settings.optional("PAYMENT_DECLINE_MATCH", String::new(), "a text", |_| true);
-        let fail_rate =
-            settings.optional("PAYMENT_FAIL_RATE", 0.0, "a number from 0 to 1", |rate| {
-                (0.0..=1.0).contains(rate)
-            });
-        let latency_ms = settings.optional(
-            "PAYMENT_LATENCY_MS",
-            0_u64,
-            "milliseconds from 0 to 60000",
-            |ms| *ms <= 60_000,
-        );
+        let fail_rate = settings.rate("PAYMENT_FAIL_RATE");
+        let latency = settings.latency("PAYMENT_LATENCY_MS");
         let table = settings.finish(table)?;
         Ok(Self {
             store: ChargeStore::new(&aws::config().await, table),
             decline_match,
             fail_rate,
-            latency: Duration::from_millis(latency_ms),
+            latency,
         })
     }
 

@@ -111,10 +111,9 @@ async fn work_on<'a>(
     record: &'a SqsMessage,
     context: &Context,
 ) -> Option<(&'a SqsMessage, Failed)> {
-    let correlation_id = record.message_attributes.get("correlationId");
     let span = tracing::info_span!(
         "record",
-        correlationId = correlation_id.and_then(|attribute| attribute.string_value.as_deref()),
+        correlationId = correlation_id(record),
         messageId = record.message_id
     );
     let work = async {
@@ -143,6 +142,18 @@ fn out_of_time() -> Failed {
     Failed::new("TransientQueue", "the function's time is used up")
 }
 
+/// What its sender calls the request that it belongs to.
+pub(crate) fn correlation_id(record: &SqsMessage) -> Option<&str> {
+    let attribute = record.message_attributes.get("correlationId")?;
+    attribute.string_value.as_deref()
+}
+
+/// How often the message was received, with this time.
+pub(crate) fn receives(record: &SqsMessage) -> u32 {
+    let receives = record.attributes.get("ApproximateReceiveCount");
+    receives.and_then(|count| count.parse().ok()).unwrap_or(1)
+}
+
 /// How long a message waits before its next attempt: 1 s after the first receive, then 2 s, then 4 s.
 fn wait_seconds(receive_count: u32) -> i32 {
     1 << receive_count.saturating_sub(1).min(2)
@@ -156,12 +167,10 @@ pub(crate) async fn make_visible_soon(
 ) {
     for (entries, index) in failed.chunks(10).zip(0..) {
         let entries = entries.iter().zip(0..).filter_map(|(record, place)| {
-            let receives = record.attributes.get("ApproximateReceiveCount");
-            let receives = receives.and_then(|count| count.parse().ok()).unwrap_or(1);
             ChangeMessageVisibilityBatchRequestEntry::builder()
                 .id(format!("{index}-{place}"))
                 .receipt_handle(record.receipt_handle.as_ref()?)
-                .visibility_timeout(wait_seconds(receives))
+                .visibility_timeout(wait_seconds(receives(record)))
                 .build()
                 .ok()
         });

@@ -1,6 +1,7 @@
 //! A function's environment variables, checked before it takes its first event.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::logging::Logging;
 
@@ -40,6 +41,21 @@ impl Settings {
                 String::new()
             }
         }
+    }
+
+    /// How much of the work is to fail, from 0 to 1; nothing by default.
+    pub fn rate(&mut self, name: &str) -> f64 {
+        self.optional(name, 0.0, "a number from 0 to 1", |rate| {
+            (0.0..=1.0).contains(rate)
+        })
+    }
+
+    /// How long the work is to take, given in milliseconds; no time by default.
+    pub fn latency(&mut self, name: &str) -> Duration {
+        let ms = self.optional(name, 0_u64, "milliseconds from 0 to 60000", |ms| {
+            *ms <= 60_000
+        });
+        Duration::from_millis(ms)
     }
 
     /// The value of `name`, or `default` when it is not set or empty. `expected` says what a value looks like.

@@ -158,21 +158,24 @@ impl Daemon {
 
     /// A plan for all of the `count` events in the queue, as soon as the daemon knows of them.
     pub async fn plan(&self, queue: &str, count: usize, edit: Option<Edit>) -> Plan {
+        let request = Request::Plan {
+            dead_letter_queue: queue.to_owned(),
+            selection: Selection::Everything,
+            to: None,
+            manner: Manner {
+                all_at_once: true,
+                ..Manner::default()
+            },
+            edit,
+        };
+        self.planned(request, count).await
+    }
+
+    /// A plan of that `count` events, as soon as the daemon knows of them.
+    pub async fn planned(&self, request: Request, count: usize) -> Plan {
         let since = Instant::now();
         loop {
-            let answer = self
-                .ask(Request::Plan {
-                    dead_letter_queue: queue.to_owned(),
-                    selection: Selection::Everything,
-                    to: None,
-                    manner: Manner {
-                        all_at_once: true,
-                        ..Manner::default()
-                    },
-                    edit: edit.clone(),
-                })
-                .await;
-            let why = match answer {
+            let why = match self.ask(request.clone()).await {
                 Answer::Reply(reply) => match *reply {
                     Reply::Plan(plan) if plan.planned == count as u64 => return *plan,
                     other => format!("{other:?}"),

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use patterns_core::operation::{Manner, Operation, Plan, Selection};
-use patterns_core::protocol::{Reply, Request};
+use patterns_core::protocol::Request;
 
 use super::account::PATIENCE;
-use super::daemon::{Answer, Daemon};
+use super::daemon::Daemon;
 
 impl Daemon {
     /// A plan for all of the `count` events in the queue in steps, no faster than that, as soon as the daemon knows of them.
@@ -31,22 +31,6 @@ impl Daemon {
     pub async fn plan_back(&self, operation: &str, count: usize) -> Plan {
         let id = operation.to_owned();
         self.planned(Request::TakeBack { id }, count).await
-    }
-
-    async fn planned(&self, request: Request, count: usize) -> Plan {
-        let since = Instant::now();
-        loop {
-            let why = match self.ask(request.clone()).await {
-                Answer::Reply(reply) => match *reply {
-                    Reply::Plan(plan) if plan.planned == count as u64 => return *plan,
-                    other => format!("{other:?}"),
-                },
-                Answer::Problem(problem) => problem.to_string(),
-                Answer::Nothing => "no answer".to_owned(),
-            };
-            assert!(since.elapsed() < PATIENCE, "no plan: {why}\n{}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
     }
 
     /// Waits until it has ended by itself.

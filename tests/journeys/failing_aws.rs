@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::fan_out::{CSV, upload};
 use crate::handoff::logs;
 use crate::leveling::depth;
 use crate::story::{HANDOFF_CONSUMER, QUEUE, QUEUE_CONSUMER, QUEUE_FAILURES};
@@ -12,7 +13,6 @@ use crate::tasks::call;
 use crate::world::{World, eventually};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
-const CSV: (&str, &str) = ("content-type", "text/csv");
 
 /// What is handed over meets this, in both stacks.
 async fn handing_over(world: &World, fault: &Value) {
@@ -213,16 +213,7 @@ async fn d4_an_upload_that_fails_midway_is_the_same_batch_when_it_is_repeated() 
     world.faults(refused).await;
     let lines = (0..ROWS).map(|row| format!("task {row}\n"));
     let file = format!("title\n{}", lines.collect::<String>());
-    let upload = || {
-        call(
-            &world,
-            "fan-out",
-            Method::POST,
-            "/tasks/upload",
-            &[CSV],
-            file.clone(),
-        )
-    };
+    let upload = || upload(&world, &[CSV], file.clone());
     let (status, answer) = upload().await;
     assert_eq!(status, 500, "one of two parts is on its way: {answer}");
     world.faults(json!([])).await;

@@ -22,7 +22,7 @@ const UPLOADS: &str = "fan-out-RequestsTable";
 const ROWS: &str = "fan-out-rows";
 const ROW_FAILURES: &str = "fan-out-rows-dlq";
 const CHUNK_FAILURES: &str = "fan-out-chunks-dlq";
-const CSV: (&str, &str) = ("content-type", "text/csv");
+pub const CSV: (&str, &str) = ("content-type", "text/csv");
 
 /// A file of so many rows.
 fn file(rows: usize) -> String {
@@ -38,7 +38,8 @@ fn file(rows: usize) -> String {
     file
 }
 
-async fn upload(
+/// What an upload is answered.
+pub async fn upload(
     world: &World,
     headers: &[(&str, &str)],
     content: impl Into<reqwest::Body>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::fan_out::{CSV, upload};
 use crate::killed::kill;
 use crate::service_communication::{STACK, Services};
 use crate::tasks::call;
@@ -26,7 +27,6 @@ async fn is_there(world: &World, table: &str) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_killed_and_repeated_makes_each_task_once() {
     const ROWS: usize = 60;
-    const CSV: (&str, &str) = ("content-type", "text/csv");
     let world = World::start_with(&["--admin", "--no-daemon"]);
     // So long is the file claimed by what was killed.
     world.limit("fan-out-upload-tasks", 5).await;
@@ -35,16 +35,7 @@ async fn an_upload_that_is_killed_and_repeated_makes_each_task_once() {
     world.faults(slow).await;
     let lines = (0..ROWS).map(|row| format!("task {row}\n"));
     let file = format!("title\n{}", lines.collect::<String>());
-    let upload = || {
-        call(
-            &world,
-            "fan-out",
-            Method::POST,
-            "/tasks/upload",
-            &[CSV],
-            file.clone(),
-        )
-    };
+    let upload = || upload(&world, &[CSV], file.clone());
     let begun = async || is_there(&world, "fan-out-BatchesTable").await;
     let ((status, answer), ()) = tokio::join!(upload(), kill_when(&world, "upload-tasks", begun));
     assert!(status.as_u16() >= 500, "{status}: {answer}");

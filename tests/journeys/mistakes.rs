@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::story::{HANDOFF_FAILURES, QUEUE, QUEUE_FAILURES, pause_consumer};
-use crate::world::{World, eventually};
+use crate::world::{World, eventually, must_say};
 
 async fn send(sqs: &aws_sdk_sqs::Client, queue: &str, body: &str) {
     let url = sqs.get_queue_url().queue_name(queue).send().await;
@@ -24,19 +24,10 @@ async fn mirrored(world: &World, queue: &str, count: u64) -> Value {
 /// That command is refused: the exit code, the kind, parts of what is said; and it says what to do.
 fn refused(world: &World, args: &[&str], code: i32, kind: &str, parts: &[&str]) {
     let answer = world.command(args);
-    assert_eq!(
-        (answer.code, &answer.json["kind"]),
-        (code, &json!(kind)),
-        "{args:?}: {}",
-        answer.json
-    );
-    let said = answer.json.to_string();
-    for part in parts {
-        assert!(said.contains(part), "{args:?} says {part:?}: {said}");
-    }
+    must_say(args, &answer, code, kind, parts);
     for what in ["what", "why", "fix"] {
         let text = answer.json[what].as_str().unwrap_or_default();
-        assert!(!text.is_empty(), "{args:?} has a {what}: {said}");
+        assert!(!text.is_empty(), "{args:?} has a {what}: {}", answer.json);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_patterns-local");
@@ -170,7 +170,7 @@ impl World {
     /// Faults to come, for a world with `--admin`; none ends them.
     pub async fn faults(&self, rules: Value) {
         let url = format!("{}/_patterns/faults", self.endpoint_url);
-        let rules = serde_json::json!({"rules": rules});
+        let rules = json!({"rules": rules});
         let answer = Self::http().put(url).json(&rules).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     }
@@ -178,7 +178,7 @@ impl World {
     /// Moves the clock, for a world with `--admin`.
     pub async fn advance(&self, by: Duration) {
         let url = format!("{}/_patterns/clock", self.endpoint_url);
-        let by = serde_json::json!({"advance_ms": by.as_millis()});
+        let by = json!({"advance_ms": by.as_millis()});
         let answer = Self::http().post(url).json(&by).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
     }
@@ -308,6 +308,20 @@ pub async fn in_time<T>(mut condition: impl AsyncFnMut() -> Option<T>) -> Option
         }
         // The pause between two looks at a condition that is outside this process.
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// That is the answer to a command: the exit code, the kind and parts of what is said.
+pub fn must_say(args: &[&str], answer: &Answer, code: i32, kind: &str, parts: &[&str]) {
+    assert_eq!(
+        (answer.code, &answer.json["kind"]),
+        (code, &json!(kind)),
+        "{args:?}: {}",
+        answer.json
+    );
+    let said = answer.json.to_string();
+    for part in parts {
+        assert!(said.contains(part), "{args:?} says {part:?}: {said}");
     }
 }
 

@@ -15,7 +15,9 @@ use crate::letter::event_id;
 use crate::letter::tests::letter;
 use crate::mirror::store::Store;
 use crate::plan::Frozen;
-use crate::redrive::tests::{LONG, OPERATION, account, daemon, plan, shown, unfinished_of};
+use crate::redrive::tests::{
+    LONG, OPERATION, account, daemon, knows_dlq, plan, shown, unfinished_of,
+};
 
 const DLQ: &str = "arn:aws:sqs:eu-west-1:123456789012:dlq";
 
@@ -126,9 +128,7 @@ async fn nothing_is_sent_whose_original_cannot_be_kept() {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let aws = aws(holding(&[r#"{"channel": "fax"}"#], sent.clone())).await;
     let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
-    let mut topologies = commands.state.topologies();
-    let found = topologies.wait_for(|topology| topology.dead_letter_queue("dlq").is_some());
-    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+    knows_dlq(&commands).await;
     commands.mirror.store.refuse_writes(true).await;
     commands.plans.keep(Frozen {
         plan: to_mail(1),

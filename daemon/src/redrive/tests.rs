@@ -108,6 +108,13 @@ pub async fn daemon(dir: &Path, aws: Aws, read_only: bool, stop: &CancellationTo
         .unwrap()
 }
 
+/// Waits until the dead-letter queue is known.
+pub async fn knows_dlq(commands: &Commands) {
+    let mut topologies = commands.state.topologies();
+    let found = topologies.wait_for(|topology| topology.dead_letter_queue("dlq").is_some());
+    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+}
+
 /// Waits until the operation is shown in that state.
 pub async fn shown(commands: &Commands, id: &str, state: OperationState) {
     let mut snapshots = commands.state.snapshots();
@@ -155,9 +162,7 @@ async fn what_has_not_ended_comes_before_what_is_new() {
     drop(unfinished(dir.path(), &aws).await);
     // It is read-only and so leaves the earlier operation as it is.
     let commands = daemon(dir.path(), aws, true, &CancellationToken::new()).await;
-    let mut topologies = commands.state.topologies();
-    let found = topologies.wait_for(|topology| topology.dead_letter_queue("dlq").is_some());
-    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+    knows_dlq(&commands).await;
     commands.plans.keep(Frozen {
         plan: plan("plan-2"),
         message_ids: Vec::new(),
@@ -174,9 +179,7 @@ async fn what_is_on_its_way_is_not_taken_back_meanwhile() {
     let aws = aws(account).await;
     drop(unfinished(dir.path(), &aws).await);
     let commands = daemon(dir.path(), aws, true, &CancellationToken::new()).await;
-    let mut topologies = commands.state.topologies();
-    let found = topologies.wait_for(|topology| topology.dead_letter_queue("dlq").is_some());
-    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+    knows_dlq(&commands).await;
     let back = Plan {
         dead_letter_queue: "orders".to_owned(),
         target: Origin {
@@ -371,9 +374,7 @@ async fn a_pause_outlives_the_daemon_and_a_resumed_redrive_goes_on() {
 
     let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
     shown(&commands, OPERATION, OperationState::Paused).await;
-    let mut topologies = commands.state.topologies();
-    let found = topologies.wait_for(|topology| topology.dead_letter_queue("dlq").is_some());
-    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+    knows_dlq(&commands).await;
     let before = commands.engine.operation(OPERATION).await.unwrap();
     assert_eq!(
         before.sent, counted.sent,
@@ -455,11 +456,10 @@ async fn a_paused_redrive_whose_queue_is_gone_can_only_be_cancelled() {
     drop(ledger);
     let commands = daemon(dir.path(), aws, false, &CancellationToken::new()).await;
     shown(&commands, OPERATION, OperationState::Paused).await;
-    let mut topologies = commands.state.topologies();
-    let found = topologies.wait_for(|topology| topology.dead_letter_queue("dlq").is_some());
-    tokio::time::timeout(LONG, found).await.unwrap().unwrap();
+    knows_dlq(&commands).await;
     idle(&commands).await;
     gone.store(true, Ordering::SeqCst);
+    let mut topologies = commands.state.topologies();
     let lost = topologies.wait_for(|topology| !topology.queues.contains_key("dlq"));
     tokio::time::timeout(LONG, lost).await.unwrap().unwrap();
     idle(&commands).await;

@@ -6,17 +6,13 @@
 //! | `EMAIL#<address in lower case>` | whose address it is: nobody else can take it |
 //! | `SESSION#<SHA-256 of the token>` | whose token it is, and until when |
 
-use std::collections::HashMap;
-
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 
 use super::account::{User, canonical};
-use crate::table::TableError;
+use crate::table::{self, Item, TableError};
 use crate::transaction::{self, Written};
-
-type Item = HashMap<String, AttributeValue>;
 
 /// Sessions are kept for a while after they ended, so that their tokens are told from forged ones. DynamoDB removes them
 /// within days after that.
@@ -149,15 +145,7 @@ impl AccountStore {
     }
 
     async fn get(&self, key: AttributeValue) -> Result<Option<Item>, TableError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", key)
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(answer.item)
+        table::get(&self.client, &self.table, key).await
     }
 
     fn put_if_new(&self, item: Item) -> Result<TransactWriteItem, TableError> {

@@ -18,7 +18,7 @@ use super::progress::Batches;
 use crate::aws;
 use crate::deadline;
 use crate::delivery::provider::{Provider, ProviderError};
-use crate::queue::{make_visible_soon, response};
+use crate::queue::{self, make_visible_soon, receives, response};
 use crate::settings::Settings;
 use crate::table::TableError;
 use crate::task::now;
@@ -258,8 +258,7 @@ fn body(record: &SqsMessage) -> &[u8] {
 }
 
 fn tell(record: &SqsMessage, message: Option<&RowMessage>, error: &RowError) {
-    let attribute = record.message_attributes.get("correlationId");
-    let attribute = attribute.and_then(|attribute| attribute.string_value.as_deref());
+    let attribute = queue::correlation_id(record);
     tracing::error!(
         messageId = record.message_id,
         correlationId = message.map_or(attribute, |message| Some(message.correlation_id.as_str())),
@@ -268,10 +267,4 @@ fn tell(record: &SqsMessage, message: Option<&RowMessage>, error: &RowError) {
         cause = format!("{error:?}"),
         "{error}"
     );
-}
-
-/// How often the message was received, with this time.
-fn receives(record: &SqsMessage) -> u32 {
-    let receives = record.attributes.get("ApproximateReceiveCount");
-    receives.and_then(|count| count.parse().ok()).unwrap_or(1)
 }

@@ -1,16 +1,16 @@
 //! The table of batches. One item says what was uploaded, and one for each chunk which of its rows were sent, created, or given
 //! up: as sets of numbers, because adding to a set twice changes nothing. Progress is their sizes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::rows_in;
+use crate::table::{self, Item, TableError};
 
 /// Longer than a row can wait: 4 days in its queue and 14 more as a dead letter.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -18,14 +18,12 @@ const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// The sort key of what was uploaded.
 const UPLOAD: &str = "UPLOAD";
 
-type Item = HashMap<String, AttributeValue>;
-
 /// Why the table could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgressError {
     /// DynamoDB refused or did not answer.
-    #[error("DynamoDB")]
-    Dynamo(#[source] Box<aws_sdk_dynamodb::Error>),
+    #[error(transparent)]
+    Table(#[from] TableError),
     /// An item is not what it should be.
     #[error("an item of the table is not a batch: {0} is missing or wrong")]
     Item(&'static str),
@@ -36,7 +34,7 @@ where
     aws_sdk_dynamodb::Error: From<SdkError<E>>,
 {
     fn from(error: SdkError<E>) -> Self {
-        Self::Dynamo(Box::new(error.into()))
+        Self::Table(error.into())
     }
 }
 
@@ -98,28 +96,16 @@ impl Batches {
     /// Writes down a batch of `total` rows; one that is known already stays as it is.
     pub async fn open(&self, batch_id: &str, total: usize) -> Result<(), ProgressError> {
         let now = Timestamp::now();
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .item("pk", key(batch_id))
-            .item("sk", AttributeValue::S(UPLOAD.to_owned()))
-            .item("total", AttributeValue::N(total.to_string()))
-            .item("acceptedAt", AttributeValue::S(now.to_string()))
-            .item("expiresAt", expires())
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await;
-        match put {
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            put => Ok(put.map(drop)?),
-        }
+        let item = [
+            ("pk", key(batch_id)),
+            ("sk", AttributeValue::S(UPLOAD.to_owned())),
+            ("total", AttributeValue::N(total.to_string())),
+            ("acceptedAt", AttributeValue::S(now.to_string())),
+            ("expiresAt", expires()),
+        ];
+        let item = item.map(|(name, value)| (name.to_owned(), value));
+        table::put_new(&self.client, &self.table, Item::from(item)).await?;
+        Ok(())
     }
 
     /// Groups that were sent.
@@ -292,7 +278,7 @@ mod tests {
 
     #[test]
     fn each_row_counts_once_and_a_created_one_did_not_fail() {
-        let upload = HashMap::from([
+        let upload = Item::from([
             ("total".to_owned(), AttributeValue::N("13".to_owned())),
             (
                 "acceptedAt".to_owned(),
@@ -301,7 +287,7 @@ mod tests {
         ]);
         let chunk = |sent: &[u32], created: &[u32], failed: &[u32]| {
             let all = |numbers: &[u32]| set(&numbers.iter().copied().collect());
-            ChunkProgress::of(&HashMap::from([
+            ChunkProgress::of(&Item::from([
                 ("sent".to_owned(), all(sent)),
                 ("created".to_owned(), all(created)),
                 ("failed".to_owned(), all(failed)),

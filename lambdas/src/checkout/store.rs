@@ -1,17 +1,13 @@
 //! The tables of orders and of products. Every change of an order says in which state it was, and fails if it is not any more.
 
-use std::collections::HashMap;
-
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 
 use super::order::Order;
 use super::state::State;
-use crate::table::TableError;
+use crate::table::{self, Item, TableError};
 use crate::transaction::{self, Written};
-
-type Item = HashMap<String, AttributeValue>;
 
 /// Both tables.
 #[derive(Clone, Debug)]
@@ -34,28 +30,14 @@ impl OrderStore {
 
     /// The order of that id.
     pub async fn get(&self, id: &str) -> Result<Option<Order>, TableError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.orders)
-            .key("pk", order_key(id))
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(answer.item.map(serde_dynamo::from_item).transpose()?)
+        let item = table::get(&self.client, &self.orders, order_key(id)).await?;
+        Ok(item.map(serde_dynamo::from_item).transpose()?)
     }
 
     /// What one piece of a product costs; `None` when there is no such product.
     pub async fn price(&self, sku: &str) -> Result<Option<u64>, TableError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.products)
-            .key("pk", product_key(sku))
-            .consistent_read(true)
-            .send()
-            .await?;
-        let price = answer.item.as_ref().and_then(|item| item.get("price"));
+        let item = table::get(&self.client, &self.products, product_key(sku)).await?;
+        let price = item.as_ref().and_then(|item| item.get("price"));
         Ok(price.and_then(|price| price.as_n().ok()?.parse().ok()))
     }
 

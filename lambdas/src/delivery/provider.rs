@@ -33,22 +33,14 @@ pub struct Provider {
 impl Provider {
     /// Reads the three variables; by default nothing fails and nothing takes time.
     pub fn read(settings: &mut Settings) -> Self {
-        let fail_rate =
-            settings.optional("DELIVERY_FAIL_RATE", 0.0, "a number from 0 to 1", |rate| {
-                (0.0..=1.0).contains(rate)
-            });
-        let latency_ms = settings.optional(
-            "DELIVERY_LATENCY_MS",
-            0_u64,
-            "milliseconds from 0 to 60000",
-            |ms| *ms <= 60_000,
-        );
+        let fail_rate = settings.rate("DELIVERY_FAIL_RATE");
+        let latency = settings.latency("DELIVERY_LATENCY_MS");
         let fail_match =
             settings.optional("DELIVERY_FAIL_MATCH", String::new(), "a text", |_| true);
         Self {
             fail_rate,
             fail_match,
-            latency: Duration::from_millis(latency_ms),
+            latency,
         }
     }
 
@@ -65,7 +57,10 @@ impl Provider {
 
     /// Takes the chosen time for `event`, and fails where that is chosen.
     pub async fn rehearse(&self, event: &impl Serialize) -> Result<(), ProviderError> {
-        tokio::time::sleep(self.latency).await;
+        // A sleep of nothing still waits for the timer's next millisecond.
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
+        }
         // `f64()` is below 1, so a rate of 1 always fails and a rate of 0 never does.
         if fastrand::f64() < self.fail_rate {
             return Err(ProviderError::Unavailable(self.fail_rate));

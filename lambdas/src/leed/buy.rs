@@ -5,7 +5,7 @@ use lambda_http::http::StatusCode;
 use lambda_http::{Error, Request};
 use serde::Deserialize;
 
-use super::{Leed, Status, Writer, audited, leed_id, new_id, no_leed, now, pending};
+use super::{Leed, Status, Writer, audited, leed_id, new_id, no_leed, pending};
 use crate::controller::request::Call;
 use crate::envelope::{Action, Envelope};
 use crate::http::read::{idempotency_key, json_body};
@@ -13,6 +13,7 @@ use crate::http::{Outcome, Refusal, answer, serve, usable};
 use crate::idempotency::answer::once;
 use crate::outbox::Pending;
 use crate::subscription::{field, person};
+use crate::task::now;
 
 /// How often a purchase is tried when it lost against another write that did not sell the leed.
 const ATTEMPTS: usize = 5;

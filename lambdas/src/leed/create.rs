@@ -5,12 +5,13 @@ use lambda_http::{Error, Request};
 
 use super::store::Offered;
 use super::wanted::Wanted;
-use super::{Leed, Writer, audited, new_id, now, pending};
+use super::{Leed, Writer, audited, new_id, pending};
 use crate::controller::request::{Call, NotifyUsers};
 use crate::http::read::{idempotency_key, json_body};
 use crate::http::{Outcome, Refusal, answer, serve, usable};
 use crate::idempotency::answer::once;
 use crate::outbox::Pending;
+use crate::task::now;
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {

@@ -8,11 +8,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 
 use super::Leed;
 use crate::outbox::{Outbox, Pending};
-use crate::table::TableError;
+use crate::table::{self, Item, TableError};
 use crate::trade::plain;
 use crate::transaction::{Written, write};
-
-type Item = HashMap<String, AttributeValue>;
 
 /// What came of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,15 +99,8 @@ impl LeedStore {
 
     /// The leed of that id, and the purchase that sold it.
     pub async fn get(&self, id: &str) -> Result<Option<(Leed, Option<String>)>, TableError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", key(id))
-            .consistent_read(true)
-            .send()
-            .await?;
-        let Some(item) = answer.item else {
+        let item = table::get(&self.client, &self.table, key(id)).await?;
+        let Some(item) = item else {
             return Ok(None);
         };
         let purchase = item.get("purchase").and_then(|name| name.as_s().ok());

@@ -1,7 +1,5 @@
 //! The table of accepted notifications, and the log of their deliveries, which others write.
 
-use std::collections::HashMap;
-
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
@@ -9,10 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::delivery::counter;
-use crate::table::TableError;
+use crate::table::{self, Item, TableError};
 use crate::transaction::{self, Written};
-
-type Item = HashMap<String, AttributeValue>;
 
 /// As long as the log of deliveries, counted from when it is due.
 const KEPT: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -96,14 +92,14 @@ impl NotificationStore {
 
     /// The notification of that id.
     pub async fn get(&self, id: &str) -> Result<Option<Stored>, TableError> {
-        let item = self.read(&self.table, key(id)).await?;
+        let item = table::get(&self.client, &self.table, key(id)).await?;
         Ok(item.map(serde_dynamo::from_item).transpose()?)
     }
 
     /// How far its delivery is; `None` before the first attempt.
     pub async fn delivery(&self, id: &str) -> Result<Option<Delivery>, TableError> {
         let key = AttributeValue::S(format!("DELIVERY#{id}"));
-        let item = self.read(&self.deliveries, key).await?;
+        let item = table::get(&self.client, &self.deliveries, key).await?;
         Ok(item.map(|item| {
             let text = |name: &str| item.get(name)?.as_s().ok().cloned();
             let number = |name: &str| item.get(name)?.as_n().ok()?.parse::<i64>().ok();
@@ -124,7 +120,7 @@ impl NotificationStore {
     /// How many were ever delivered.
     pub async fn delivered(&self) -> Result<u64, TableError> {
         let key = AttributeValue::S(counter::KEY.to_owned());
-        let item = self.read(&self.deliveries, key).await?;
+        let item = table::get(&self.client, &self.deliveries, key).await?;
         let count = item.and_then(|item| item.get(counter::COUNT)?.as_n().ok()?.parse().ok());
         Ok(count.unwrap_or(0))
     }
@@ -132,18 +128,6 @@ impl NotificationStore {
     /// Whether the table can be read.
     pub async fn is_there(&self) -> bool {
         self.get("HEALTH").await.is_ok()
-    }
-
-    async fn read(&self, table: &str, key: AttributeValue) -> Result<Option<Item>, TableError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(table)
-            .key("pk", key)
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(answer.item)
     }
 }
 

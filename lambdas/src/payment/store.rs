@@ -1,8 +1,6 @@
 //! The provider's table: one item for each order that it was asked to charge.
 
-use std::collections::HashMap;
-
-use crate::table::TableError;
+use crate::table::{self, Item, TableError};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -10,8 +8,6 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
 };
 use serde::{Deserialize, Serialize};
-
-type Item = HashMap<String, AttributeValue>;
 
 /// What became of the money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,15 +77,8 @@ impl ChargeStore {
 
     /// The charge of an order.
     pub async fn get(&self, order_id: &str) -> Result<Option<Charge>, TableError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", key(order_id))
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(answer.item.map(serde_dynamo::from_item).transpose()?)
+        let item = table::get(&self.client, &self.table, key(order_id)).await?;
+        Ok(item.map(serde_dynamo::from_item).transpose()?)
     }
 
     /// Records that a charged order is paid back, and answers with its charge as it is then. One that was not charged stays as it

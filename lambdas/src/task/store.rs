@@ -4,15 +4,12 @@
 use std::collections::HashMap;
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use patterns_core::task::Task;
 
 use crate::outbox::{Outbox, Pending};
-use crate::table::TableError;
+use crate::table::{self, Item, TableError};
 use crate::transaction::{self, Written};
-
-type Item = HashMap<String, AttributeValue>;
 
 const PREFIX: &str = "TASK#";
 
@@ -35,25 +32,7 @@ impl TaskStore {
 
     /// Stores a new task that nobody is told of. `false` when there is a task of that id already.
     pub async fn add(&self, task: &Task) -> Result<bool, TableError> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item(task)?))
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await;
-        match put {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
+        table::put_new(&self.client, &self.table, item(task)?).await
     }
 
     /// Stores a new task with its event. `false` when there is a task of that id already.
@@ -120,15 +99,8 @@ impl TaskStore {
 
     /// The task of that id.
     pub async fn get(&self, id: &str) -> Result<Option<Task>, TableError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", key(id))
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(answer.item.map(serde_dynamo::from_item).transpose()?)
+        let item = table::get(&self.client, &self.table, key(id)).await?;
+        Ok(item.map(serde_dynamo::from_item).transpose()?)
     }
 
     /// All tasks, newest first. Reads every page: one page ends at 1 MB.

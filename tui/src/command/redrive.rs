@@ -2,8 +2,7 @@
 
 use patterns_core::failed::Filter;
 use patterns_core::operation::{
-    Edit, Edited, Level, Manner, Operation, OperationState, Outlook, Plan, RATE_MAX, Redrive,
-    Selection,
+    Edit, Edited, Level, Manner, Operation, OperationState, Outlook, Plan, Redrive, Selection,
 };
 use patterns_core::problem::{Problem, ProblemKind, exit};
 use patterns_core::protocol::{Reply, Request};
@@ -18,7 +17,8 @@ use crate::{diff, figure, print, statement, verdict};
 /// What is wrong with the command line itself.
 pub fn check(args: &cli::Redrive) -> Result<(), Problem> {
     require_short(args.reason.as_deref())?;
-    possible(args.manner.rate)?;
+    // What is no number is none in JSON either, and without a rate a redrive goes as fast as it can.
+    manner(&args.manner).check()?;
     let asks = !(args.yes || args.dry_run);
     if asks && change::on_stdin(&args.change) {
         return Err(Problem::new(
@@ -31,16 +31,11 @@ pub fn check(args: &cli::Redrive) -> Result<(), Problem> {
     require_yes_or_terminal(!asks)
 }
 
-/// What is no number is none in JSON either, and without a rate a redrive goes as fast as it can.
-fn possible(rate: Option<f64>) -> Result<(), Problem> {
-    match rate {
-        Some(rate) if !(rate > 0.0 && rate <= RATE_MAX) => Err(Problem::new(
-            ProblemKind::Usage,
-            "the rate is not possible",
-            format!("{rate} events per second are not above 0 and at most {RATE_MAX}"),
-            "choose another, or none to go as fast as it can",
-        )),
-        _ => Ok(()),
+fn manner(args: &cli::Manner) -> Manner {
+    Manner {
+        rate: args.rate,
+        careful: args.careful,
+        all_at_once: args.all_at_once,
     }
 }
 
@@ -62,11 +57,7 @@ pub async fn run(
         dead_letter_queue: args.dead_letter_queue,
         selection,
         to: args.to,
-        manner: Manner {
-            rate: args.manner.rate,
-            careful: args.manner.careful,
-            all_at_once: args.manner.all_at_once,
-        },
+        manner: manner(&args.manner),
         edit,
     };
     let plan = plan(client, request).await?;
@@ -214,14 +205,6 @@ pub fn facts(redrive: &Redrive) -> String {
 mod tests {
     use super::*;
     use crate::sample;
-
-    #[test]
-    fn what_is_no_number_is_no_rate() {
-        for rate in [0.0, -1.0, 1e9, f64::NAN, f64::INFINITY] {
-            assert_eq!(possible(Some(rate)).unwrap_err().kind, ProblemKind::Usage);
-        }
-        assert!(possible(Some(0.1)).is_ok() && possible(None).is_ok());
-    }
 
     #[test]
     fn a_paused_redrive_says_why_and_what_to_do() {
