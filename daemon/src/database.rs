@@ -4,9 +4,9 @@
 //! workers cost one fsync. A second connection to the same file would not only lock; the bundled SQLite 3.49 has a
 //! race between a writer and a checkpointer in WAL mode (fixed in 3.51.3), so there must never be one.
 //!
-//! A file can have a journal, for writes that come by the thousand: they are durable once their entries are in it, and wait in
-//! an open transaction until the file itself is written. What was lost with that transaction is done again from the
-//! entries, so a write must do the same whenever it is done.
+//! A file can have a journal, for writes that come by the thousand: they are durable once their entries are in it. They wait in
+//! an open transaction until there are enough of them, and their commits wait for the next that is durable. What was lost
+//! of these is done again from the entries, so a write must do the same whenever it is done.
 
 mod journal;
 #[cfg(test)]
@@ -33,6 +33,16 @@ pub enum Durability {
     Normal,
 }
 
+impl Durability {
+    /// SQLite's word for it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+        }
+    }
+}
+
 /// Why the file could not be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
@@ -50,14 +60,17 @@ impl From<rusqlite::Error> for DatabaseError {
     }
 }
 
+impl From<std::io::Error> for DatabaseError {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 impl From<serde_json::Error> for DatabaseError {
     fn from(error: serde_json::Error) -> Self {
         Self(format!("a stored value cannot be understood: {error}"))
     }
 }
-
-/// What a caller wants done on the connection.
-type Work<T> = Box<dyn FnOnce(&Connection) -> Result<T, DatabaseError> + Send>;
 
 /// How the outcome of a write reaches its caller, once it is known whether the write is durable.
 type Answer = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
@@ -65,8 +78,8 @@ type Answer = Box<dyn FnOnce(Result<(), DatabaseError>) + Send>;
 /// A write that is carried out and not yet durable.
 struct Written {
     answer: Answer,
-    /// Whether it changed what it should.
-    succeeded: bool,
+    /// Whether it failed; what it changed nevertheless has to be undone.
+    failed: bool,
 }
 
 /// A write to carry out inside the open transaction, or to answer with the reason why there is none.
@@ -90,6 +103,19 @@ const GROUP_MAX: usize = 256;
 /// Pages kept in memory. Ids are random, so the indexes are read and written all over.
 const CACHE_KIB: i32 = 6 * 1024;
 
+/// Bytes of entries after which the file itself is committed: some hundred batches of a redrive. Whoever writes next waits
+/// for that, and the pages that they change, which may be two for each event, are kept in memory till then.
+const UNCOMMITTED: u64 = 1536 * 1024;
+
+/// Bytes of entries after which those commits are made durable, so that the journal can forget them.
+const WAITING: u64 = 4 * 1024 * 1024;
+
+/// Bytes of entries after which no more are taken until they are.
+const OVERFULL: u64 = 64 * 1024 * 1024;
+
+/// More than the statements that a redrive goes round and round with.
+const STATEMENTS: usize = 64;
+
 /// Pages of 4 KiB in the write-ahead log before they are copied into the file: a page that changes often is copied once.
 const WAL_PAGES: i32 = 4096;
 
@@ -111,6 +137,7 @@ impl Database {
         bring_up_to_date(&connection, steps)?;
         let owner = Owner {
             connection,
+            durability,
             journaled: None,
         };
         owner.start(path)
@@ -129,22 +156,33 @@ impl Database {
         let journal_path = path.with_extension("journal");
         let taken: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if taken < steps.len() && journal_path.exists() {
-            let journal = Journal::open(&journal_path, contained(&connection)?)?;
-            if !journal.is_empty() {
+            let known = connection.table_exists(None, "contained")?;
+            let contained = if known { contained(&connection)? } else { 0 };
+            let journal = Journal::open(&journal_path, contained)?;
+            if journal.number() != contained || !journal.is_empty() {
                 return Err(DatabaseError(format!(
-                    "{} holds what an older version of this program wrote last; start that version once more, and then this",
-                    journal_path.display()
+                    "{} holds what is not in {}: put that file back if it is another; or an older version of this program wrote \
+                     both, then start that version once more",
+                    journal_path.display(),
+                    path.display()
                 )));
             }
         }
         bring_up_to_date(&connection, steps)?;
         let journal = Journal::open(&journal_path, contained(&connection)?)?;
+        let contained = contained(&connection)?;
         let mut owner = Owner {
             connection,
-            journaled: Some(Journaled { journal, replay }),
+            durability: Durability::Full,
+            journaled: Some(Journaled {
+                journal,
+                replay,
+                contained,
+                uncommitted: 0,
+                patience: 1,
+            }),
         };
-        let caught_up = owner.catch_up().and_then(|()| owner.commit_file());
-        if let Err(error) = caught_up {
+        if let Err(error) = owner.flush() {
             // Whoever reads or writes next tries again, and is told.
             tracing::warn!(%error, path = %path.display(), "the journal's entries are not in the file yet");
         }
@@ -193,12 +231,12 @@ impl Database {
     ) -> Result<T, DatabaseError> {
         let (answer, outcome) = oneshot::channel();
         let write = Box::new(move |transaction: Result<&Connection, DatabaseError>| {
-            let done = transaction.and_then(|connection| in_savepoint(connection, Box::new(work)));
+            let done = transaction.and_then(work);
             Written {
-                succeeded: done.is_ok(),
+                failed: done.is_err(),
                 answer: Box::new(move |durable| {
                     // A caller that went away needs no answer.
-                    let _ = answer.send(durable.and(done));
+                    let _ = answer.send(done.and_then(|done| durable.map(|()| done)));
                 }),
             }
         });
@@ -225,15 +263,9 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, DatabaseEr
         .open(path)
         .map_err(|error| DatabaseError(error.to_string()))?;
     let connection = Connection::open(path)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(
-        None,
-        "synchronous",
-        match durability {
-            Durability::Full => "FULL",
-            Durability::Normal => "NORMAL",
-        },
-    )?;
+    connection.pragma_update(None, "synchronous", durability.word())?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
@@ -266,25 +298,22 @@ fn contained(connection: &Connection) -> Result<i64, DatabaseError> {
     Ok(connection.query_row("SELECT number FROM contained", [], |row| row.get(0))?)
 }
 
-/// One failed write of a group must not undo the others.
-fn in_savepoint<T>(connection: &Connection, work: Work<T>) -> Result<T, DatabaseError> {
-    connection.execute_batch("SAVEPOINT one")?;
-    let done = work(connection);
-    connection.execute_batch(match done {
-        Ok(_) => "RELEASE one",
-        Err(_) => "ROLLBACK TO one; RELEASE one",
-    })?;
-    done
-}
-
 struct Journaled {
     journal: Journal,
     replay: Replay,
+    /// Number of the last entry that is in the file itself, durably or not.
+    contained: i64,
+    /// Bytes of the entries after that.
+    uncommitted: u64,
+    /// Doubled each time the file itself cannot be written: to try it for each write would take longer and longer.
+    patience: u64,
 }
 
 /// What the thread has.
 struct Owner {
     connection: Connection,
+    /// Of the transaction that is open, or of the last.
+    durability: Durability,
     journaled: Option<Journaled>,
 }
 
@@ -313,56 +342,86 @@ impl Owner {
                 next = waiting.blocking_recv();
             }
         }
-        if let Err(error) = self.commit_file() {
+        if let Err(error) = self.flush() {
             tracing::warn!(%error, "the last writes are in the journal alone until the next start");
         }
     }
 
     /// Commits `first` with all writes like it that wait behind it; returns the first job that is another.
     fn commit_group(&mut self, first: Write, waiting: &mut mpsc::Receiver<Job>) -> Option<Job> {
-        let begun = self.begin();
-        let transaction = begun.clone().map(|()| &self.connection);
-        let mut written = vec![first(transaction.clone())];
+        let mut begun = self.begin_durable();
+        let mut written = Vec::new();
         let mut left_over = None;
-        while written.len() < GROUP_MAX && !(begun.is_ok() && self.connection.is_autocommit()) {
+        let mut next = Some(first);
+        while let Some(write) = next.take() {
+            let write = self.write_alone(&mut begun, write, written.is_empty());
+            written.push(write);
+            if written.len() == GROUP_MAX || begun.is_err() {
+                break;
+            }
             match waiting.try_recv() {
-                Ok(Job::Write(None, write)) => written.push(write(transaction.clone())),
-                Ok(other) => {
-                    left_over = Some(other);
-                    break;
-                }
-                Err(_) => break,
+                Ok(Job::Write(None, write)) => next = Some(write),
+                Ok(other) => left_over = Some(other),
+                Err(_) => {}
             }
         }
-        let outcome = begun
-            .and_then(|()| self.must_not_be_lost())
-            .and_then(|()| self.commit_file());
+        let outcome = begun.and_then(|()| self.commit());
         for write in written {
             (write.answer)(outcome.clone());
         }
         left_over
     }
 
-    /// The same for writes with entries, which go into the journal.
+    /// Carries out one write of a group; when it fails, it undoes nothing of the others. For the `first` SQLite need not keep
+    /// what all pages were before.
+    fn write_alone(
+        &self,
+        begun: &mut Result<(), DatabaseError>,
+        write: Write,
+        first: bool,
+    ) -> Written {
+        let (before, [done, undo]) = if first {
+            ("", ["", "ROLLBACK; BEGIN IMMEDIATE"])
+        } else {
+            (
+                "SAVEPOINT one",
+                ["RELEASE one", "ROLLBACK TO one; RELEASE one"],
+            )
+        };
+        let run = |sql| self.connection.execute_batch(sql);
+        if begun.is_ok() {
+            *begun = run(before).map_err(Into::into);
+        }
+        let written = write(begun.clone().map(|()| &self.connection));
+        if begun.is_ok() {
+            *begun = self
+                .must_not_be_lost()
+                .and_then(|()| Ok(run(if written.failed { undo } else { done })?));
+        }
+        written
+    }
+
+    /// The same for writes with entries, which go into the journal. They are many and none should fail, so when one does, all
+    /// of the group do: to be able to undo only one costs more than to do each.
     fn append_group(
         &mut self,
         entry: Vec<u8>,
         first: Write,
         waiting: &mut mpsc::Receiver<Job>,
     ) -> Option<Job> {
-        let begun = self
-            .begin()
-            .and_then(|()| Ok(self.connection.execute_batch("SAVEPOINT entries")?));
+        let begun = self.begin_journaled();
         let transaction = begun.clone().map(|()| &self.connection);
         let mut entries = Vec::new();
         let mut written = Vec::new();
         let mut left_over = None;
+        let mut failed = false;
         let mut next = Some((entry, first));
         while let Some((entry, write)) = next.take() {
             let write = write(transaction.clone());
-            entries.extend(write.succeeded.then_some(entry));
+            failed |= write.failed;
+            entries.push(entry);
             written.push(write);
-            if written.len() == GROUP_MAX || begun.is_ok() && self.connection.is_autocommit() {
+            if failed || written.len() == GROUP_MAX {
                 break;
             }
             match waiting.try_recv() {
@@ -371,38 +430,62 @@ impl Owner {
                 Err(_) => {}
             }
         }
-        let outcome = begun.and_then(|()| self.append(&entries));
+        let outcome = begun.and_then(|()| {
+            if failed {
+                Err(lost())
+            } else {
+                self.append(&entries)
+            }
+        });
+        if outcome.is_err() && !self.connection.is_autocommit() {
+            // All that counts is done again; see `catch_up`.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
         for write in written {
             (write.answer)(outcome.clone());
         }
         // Answered already; only whoever comes next waits for this. When it fails, nothing is lost: see `catch_up`.
         if outcome.is_ok()
-            && self
-                .journaled
-                .as_ref()
-                .is_some_and(|own| own.journal.is_full())
-            && let Err(error) = self.commit_file()
+            && let Err(error) = self.write_file()
         {
             tracing::warn!(%error, "the journal grows until the file itself can be written");
             if let Some(own) = &mut self.journaled {
-                own.journal.wait();
+                own.patience = own.patience.saturating_mul(2);
             }
         }
         left_over
     }
 
-    /// Opens a transaction that has all that counts, if none is open.
-    fn begin(&mut self) -> Result<(), DatabaseError> {
+    /// Opens a transaction that has all that counts, for writes that are durable when it is committed.
+    fn begin_durable(&mut self) -> Result<(), DatabaseError> {
         self.catch_up()?;
-        if self
-            .journaled
-            .as_ref()
-            .is_some_and(|own| own.journal.is_overfull())
-        {
-            self.commit_file()?;
+        if self.journaled.is_some() {
+            self.commit()?;
+            self.turn(Durability::Full)?;
         }
+        Ok(self.connection.execute_batch("BEGIN IMMEDIATE")?)
+    }
+
+    /// Opens a transaction that has all that counts, if none is open, for writes that are durable once they are in the journal.
+    fn begin_journaled(&mut self) -> Result<(), DatabaseError> {
+        let waiting = self.journaled.as_ref().map_or(0, |own| own.journal.bytes());
+        if waiting >= OVERFULL {
+            self.flush()?;
+        }
+        self.catch_up()?;
         if self.connection.is_autocommit() {
+            self.turn(Durability::Normal)?;
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        }
+        Ok(())
+    }
+
+    /// Decides how durable the next transaction is. SQLite refuses that within one.
+    fn turn(&mut self, durability: Durability) -> Result<(), DatabaseError> {
+        if self.durability != durability {
+            self.connection
+                .pragma_update(None, "synchronous", durability.word())?;
+            self.durability = durability;
         }
         Ok(())
     }
@@ -413,20 +496,38 @@ impl Owner {
         let Some(own) = &mut self.journaled else {
             return Err(DatabaseError("the file has no journal".to_owned()));
         };
-        let appended = own.journal.append(entries);
-        let end = match appended {
-            Ok(()) => "RELEASE entries",
-            Err(_) => "ROLLBACK TO entries; RELEASE entries",
-        };
-        if self.connection.execute_batch(end).is_err() {
-            // All that counts is done again; see `catch_up`.
-            self.connection.execute_batch("ROLLBACK")?;
+        let before = own.journal.bytes();
+        own.journal.append(entries)?;
+        own.uncommitted += own.journal.bytes().saturating_sub(before);
+        Ok(())
+    }
+
+    /// Writes the file itself when enough waits for that.
+    fn write_file(&mut self) -> Result<(), DatabaseError> {
+        match &self.journaled {
+            Some(own) if own.journal.bytes() >= WAITING.saturating_mul(own.patience) => {
+                self.flush()
+            }
+            Some(own) if own.uncommitted >= UNCOMMITTED.saturating_mul(own.patience) => {
+                self.commit()
+            }
+            _ => Ok(()),
         }
-        appended
+    }
+
+    /// Commits what waits, durably: the journal needs nothing of it any more.
+    fn flush(&mut self) -> Result<(), DatabaseError> {
+        let waits = |own: &Journaled| !own.journal.is_empty();
+        if !self.journaled.as_ref().is_some_and(waits) {
+            return Ok(());
+        }
+        self.begin_durable()?;
+        // A transaction that changes nothing would make nothing durable; this one tells what is contained.
+        self.commit()
     }
 
     /// Commits the transaction, if one is open: all that was written is in the file itself then.
-    fn commit_file(&mut self) -> Result<(), DatabaseError> {
+    fn commit(&mut self) -> Result<(), DatabaseError> {
         if self.connection.is_autocommit() {
             return Ok(());
         }
@@ -441,10 +542,16 @@ impl Owner {
             }
             return Err(error);
         }
-        if let Some(own) = &mut self.journaled
-            && let Err(error) = own.journal.clear()
-        {
-            tracing::debug!(%error, "entries that are in the file stay in the journal, too");
+        if let Some(own) = &mut self.journaled {
+            own.contained = own.journal.number();
+            own.uncommitted = 0;
+            own.patience = 1;
+            // A durable commit makes those before it durable, too: they are in the same write-ahead log.
+            if self.durability == Durability::Full
+                && let Err(error) = own.journal.clear()
+            {
+                tracing::debug!(%error, "entries that are in the file stay in the journal, too");
+            }
         }
         Ok(())
     }
@@ -460,15 +567,16 @@ impl Owner {
 
     /// Does again what entries say that are not in the file itself: the transaction that had it was lost, or the process.
     fn catch_up(&mut self) -> Result<(), DatabaseError> {
-        let Some(Journaled { journal, replay }) = &self.journaled else {
+        let Some(own) = &self.journaled else {
             return Ok(());
         };
-        if journal.is_empty() || !self.connection.is_autocommit() {
+        if own.contained == own.journal.number() || !self.connection.is_autocommit() {
             return Ok(());
         }
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let done = contained(&self.connection)
-            .and_then(|number| journal.after(number, |entry| replay(&self.connection, entry)));
+        let done = own
+            .journal
+            .after(own.contained, |entry| (own.replay)(&self.connection, entry));
         if done.is_err() && !self.connection.is_autocommit() {
             self.connection.execute_batch("ROLLBACK")?;
         }
@@ -478,10 +586,13 @@ impl Owner {
     /// SQLite ends the whole transaction itself when the disk is full or fails; nothing may follow in the same group then.
     fn must_not_be_lost(&self) -> Result<(), DatabaseError> {
         if self.connection.is_autocommit() {
-            return Err(DatabaseError(
-                "a write of the same commit failed, and all of it was undone".to_owned(),
-            ));
+            return Err(lost());
         }
         Ok(())
     }
+}
+
+/// Why a write failed that did nothing wrong itself.
+fn lost() -> DatabaseError {
+    DatabaseError("a write of the same commit failed, and all of it was undone".to_owned())
 }

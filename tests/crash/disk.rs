@@ -1,6 +1,6 @@
 //! A ledger that cannot be written: nothing is sent whose intent is not on the disk, and once there is room it goes on.
 //!
-//! The disk is full for the daemon alone: its files may not grow beyond the size that they have (`RLIMIT_FSIZE`).
+//! The disk is full for the daemon alone: its files may not be written beyond some size (`RLIMIT_FSIZE`).
 
 use std::collections::HashSet;
 
@@ -13,6 +13,9 @@ use super::events::{self, Event};
 use super::verdict::Verdict;
 
 const EVENTS: usize = 2_000;
+
+/// Bytes of the journal that can be written, and of all other files: less than the intents of what can be under way.
+const JOURNALED: u64 = 64 * 1024;
 
 struct Full {
     account: Account,
@@ -37,7 +40,7 @@ async fn full() -> Full {
     while account.depth("orders").await == 0 {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    daemon.limit_files(Some(daemon.size("ledger.journal-wal")));
+    daemon.limit_files(Some(JOURNALED));
     let says_why = async || {
         let snapshot = daemon.snapshot().await?;
         let problem = snapshot

@@ -1,4 +1,7 @@
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use super::*;
 
@@ -150,7 +153,7 @@ async fn a_file_takes_each_step_once_and_one_of_a_newer_version_is_refused() {
 
 /// An entry is a number in text.
 fn replay(connection: &Connection, entry: &[u8]) -> Result<(), DatabaseError> {
-    let value = str::from_utf8(entry).unwrap().parse().unwrap();
+    let value = str::from_utf8(entry).unwrap().trim().parse().unwrap();
     insert(value)(connection)
 }
 
@@ -172,9 +175,10 @@ async fn log(database: &Database, value: i64) -> Result<(), DatabaseError> {
 /// What `kill -9` would leave of those files.
 fn killed(dir: &Path, files: &[&str], into: &Path) {
     for file in files {
-        for end in ["", "-wal"] {
-            let name = format!("{file}{end}");
-            std::fs::copy(dir.join(&name), into.join(&name)).unwrap();
+        for name in [(*file).to_owned(), format!("{file}-wal")] {
+            if dir.join(&name).exists() {
+                std::fs::copy(dir.join(&name), into.join(&name)).unwrap();
+            }
         }
     }
 }
@@ -237,36 +241,55 @@ async fn a_lost_transaction_takes_no_entry_with_it() {
 #[tokio::test]
 async fn what_the_journal_refuses_does_not_count() {
     let dir = tempfile::tempdir().unwrap();
+    // A file in memory that must not grow any more stands for a full disk.
+    let memory = memfd_create("n.journal", MemfdFlags::ALLOW_SEALING).unwrap();
+    let own = format!("/proc/self/fd/{}", memory.as_raw_fd());
+    std::os::unix::fs::symlink(own, dir.path().join("n.journal")).unwrap();
     let database = open_with_journal(dir.path());
     log(&database, 1).await.unwrap();
-    let refuse = Connection::open(dir.path().join("n.journal")).unwrap();
-    refuse
-        .execute_batch(
-            "CREATE TRIGGER refuse BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'full'); END",
-        )
-        .unwrap();
-    let why = log(&database, 2).await.unwrap_err().to_string();
-    assert!(why.contains("full"), "{why}");
+    fcntl_add_seals(&memory, SealFlags::GROW).unwrap();
+    let large = vec![b' '; 1 << 20];
+    let refused = database.write_with_entry(large, insert(2)).await;
+    assert!(refused.is_err());
     assert_eq!(count(&database).await, 1);
-    refuse.execute_batch("DROP TRIGGER refuse").unwrap();
     log(&database, 2).await.unwrap();
     assert_eq!(count(&database).await, 2);
+    let left = tempfile::tempdir().unwrap();
+    killed(dir.path(), &["n.db", "n.journal"], left.path());
+    assert_eq!(count(&open_with_journal(left.path())).await, 2);
+}
+
+/// So many entries of 64 KiB, each with its number.
+async fn log_large(database: &Database, values: std::ops::RangeInclusive<i64>) {
+    for value in values {
+        let mut entry = value.to_string().into_bytes();
+        entry.resize(1 << 16, b' ');
+        let written = database.write_with_entry(entry, insert(value));
+        written.await.unwrap();
+    }
 }
 
 #[tokio::test]
-async fn a_full_journal_goes_into_the_file() {
+async fn what_fills_the_journal_goes_into_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let database = open_with_journal(dir.path());
-    let part = vec![b' '; 1 << 16];
-    for value in 1..=9 {
-        let written = database.write_with_entry(part.clone(), insert(value));
-        written.await.unwrap();
-    }
-    // Done after the eighth was answered, and before the ninth.
+    log_large(&database, 1..=25).await;
+    // Done after the 24th was answered, and before the next.
     let left = tempfile::tempdir().unwrap();
     killed(dir.path(), &["n.db"], left.path());
-    let alone = alone(left.path());
-    assert_eq!(count(&alone).await, 8);
+    assert_eq!(count(&alone(left.path())).await, 24);
+}
+
+#[tokio::test]
+async fn a_power_cut_takes_commits_with_it_and_no_entry() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = open_with_journal(dir.path());
+    let left = tempfile::tempdir().unwrap();
+    killed(dir.path(), &["n.db"], left.path());
+    log_large(&database, 1..=25).await;
+    // The commit of the first 24 is not durable, and may never reach the disk.
+    killed(dir.path(), &["n.journal"], left.path());
+    assert_eq!(count(&open_with_journal(left.path())).await, 25);
 }
 
 #[tokio::test]
@@ -306,6 +329,12 @@ async fn an_entry_that_is_not_understood_is_named_and_kept() {
     let more = Database::open_with_journal(&path, &[SCHEMA, CONTAINED, "SELECT 1"], replay);
     let why = more.err().unwrap().to_string();
     assert!(why.contains("older version"), "{why}");
+    let alone = tempfile::tempdir().unwrap();
+    killed(left.path(), &["n.journal"], alone.path());
+    let path = alone.path().join("n.db");
+    let alone = Database::open_with_journal(&path, &[SCHEMA, CONTAINED], replay);
+    let why = alone.err().unwrap().to_string();
+    assert!(why.contains("put that file back"), "{why}");
     assert_eq!(count(&open_with_journal(left.path())).await, 1);
 }
 

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Ledger;
 use super::account::steps_of;
+use super::schema::RETURNED;
 use crate::database::DatabaseError;
 use crate::letter::event_id;
 
@@ -33,10 +34,8 @@ struct Link {
 
 /// Events without a recorded error are not said to have failed alike, but here they have to count as such: a loop of them
 /// would go on for ever.
-const LINK: &str =
-    "SELECT operation, message_id, queue_arn, back_as, back_in, taken, returns.signature,
-         coalesce(returns.signature = events.signature, 0), at
-     FROM returns JOIN events USING (operation, message_id)";
+const LINK: &str = "SELECT returns.operation, returns.message_id, queue_arn, back_as, back_in, taken, returns.signature,
+     coalesce(returns.signature = events.signature, 0), at FROM";
 
 fn link(row: &Row<'_>) -> rusqlite::Result<Link> {
     Ok(Link {
@@ -108,7 +107,7 @@ impl Ledger {
                 let mut unchanged = HashMap::new();
                 let mut found = Vec::new();
                 let mut select = connection.prepare_cached(&format!(
-                    "{LINK} WHERE back_in = ?1 AND returns.signature = events.signature AND taken = 0"
+                    "{LINK} {RETURNED} WHERE back_in = ?1 AND returns.signature = events.signature AND taken = 0"
                 ))?;
                 let mut rows = select.query([queue_arn])?;
                 while let Some(row) = rows.next()? {
@@ -131,7 +130,9 @@ fn before(
     message_id: &str,
 ) -> Result<Option<Link>, DatabaseError> {
     Ok(connection
-        .prepare_cached(&format!("{LINK} WHERE back_in = ?1 AND back_as = ?2"))?
+        .prepare_cached(&format!(
+            "{LINK} {RETURNED} WHERE back_in = ?1 AND back_as = ?2"
+        ))?
         .query_row([queue_arn, message_id], link)
         .optional()?)
 }
@@ -205,7 +206,8 @@ fn after(
     message_id: &str,
 ) -> Result<Vec<HistoryEntry>, DatabaseError> {
     let mut select = connection.prepare_cached(&format!(
-        "{LINK} WHERE queue_arn = ?1 AND events.message_id = ?2"
+        "{LINK} events INDEXED BY events_by_message CROSS JOIN returns USING (operation, message_id)
+         WHERE substr(events.message_id, 1, 8) = substr(?2, 1, 8) AND events.message_id = ?2 AND queue_arn = ?1"
     ))?;
     let links = select
         .query_map(params![queue_arn, message_id], link)?

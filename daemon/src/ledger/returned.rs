@@ -1,11 +1,13 @@
 //! What came back after it was sent, and what did not within its window.
 
 use std::collections::BTreeSet;
+use std::iter;
 
 use jiff::Timestamp;
 use patterns_core::operation::Verification;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::schema::RETURNED;
 use super::{Ledger, Task};
 use crate::database::DatabaseError;
 use crate::mirror::signature::NO_ERROR;
@@ -241,33 +243,29 @@ pub fn sent_as(
     queue_arn: &str,
     met: &Met,
 ) -> Result<Option<Sent>, DatabaseError> {
+    let mut select = connection.prepare_cached(
+        "SELECT operation, message_id, signature,
+         EXISTS (SELECT 1 FROM returns WHERE returns.operation = events.operation AND returns.message_id = events.message_id)
+         FROM events INDEXED BY events_by_new_id CROSS JOIN operations ON operations.id = operation
+         WHERE substr(new_id, 1, 8) = substr(?1, 1, 8) AND new_id = ?1 AND world = ?2 AND sends_to IS NOT ?3
+         LIMIT 1",
+    )?;
     // The message's own id says more: its request id may be of an invocation before its last redrive.
-    let found = connection
-        .prepare_cached(
-            "SELECT operation, message_id, signature,
-             EXISTS (SELECT 1 FROM returns WHERE returns.operation = events.operation AND returns.message_id = events.message_id)
-             FROM events CROSS JOIN operations ON operations.id = operation
-             WHERE new_id IN (?1, ?2) AND world = ?3 AND sends_to IS NOT ?4
-             ORDER BY new_id = ?1 DESC LIMIT 1",
-        )?
-        .query_row(
-            params![
-                met.message_id,
-                met.request_id,
-                world,
-                crate::topology::name_of(queue_arn)
-            ],
-            |row| {
-                Ok(Sent {
-                    operation: row.get(0)?,
-                    message_id: row.get(1)?,
-                    signature: row.get(2)?,
-                    known: row.get(3)?,
-                })
-            },
-        )
-        .optional()?;
-    Ok(found)
+    for id in iter::once(&met.message_id).chain(&met.request_id) {
+        let queue = crate::topology::name_of(queue_arn);
+        let found = select.query_row(params![id, world, queue], |row| {
+            Ok(Sent {
+                operation: row.get(0)?,
+                message_id: row.get(1)?,
+                signature: row.get(2)?,
+                known: row.get(3)?,
+            })
+        });
+        if let Some(sent) = found.optional()? {
+            return Ok(Some(sent));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes down that an event came back, at that time in milliseconds. Once it is, nothing changes it.
@@ -315,10 +313,10 @@ pub fn judged(connection: &Connection, id: &str) -> Result<Option<i64>, Database
 /// What became of an operation's events; those sent until then have had their window.
 pub fn fate(connection: &Connection, id: &str, sent_until: i64) -> Result<Fate, DatabaseError> {
     let sums = connection
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT coalesce(sum(1 - taken), 0), coalesce(sum(alike), 0), coalesce(sum(taken), 0), coalesce(sum(sent_at <= ?2), 0)
-             FROM returns CROSS JOIN events USING (operation, message_id) WHERE operation = ?1",
-        )?
+             FROM {RETURNED} WHERE returns.operation = ?1"
+        ))?
         .query_row(params![id, sent_until], |row| {
             Ok([0, 1, 2, 3].map(|column| row.get::<_, i64>(column)))
         })?;

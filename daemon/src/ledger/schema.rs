@@ -3,14 +3,20 @@
 use crate::database::CONTAINED;
 
 /// Only ever to be added to.
-pub const STEPS: [&str; 6] = [
+pub const STEPS: [&str; 7] = [
     FIRST,
     RETURNS,
     IN_ORDER,
     super::audit::TABLE,
     VERDICTS,
     CONTAINED,
+    BY_BEGINNING,
 ];
+
+/// The tables of a query about what came back, each with its event.
+pub const RETURNED: &str = "returns CROSS JOIN events INDEXED BY events_by_message
+     ON substr(events.message_id, 1, 8) = substr(returns.message_id, 1, 8)
+     AND events.message_id = returns.message_id AND events.operation = returns.operation";
 
 /// As it was before files counted their steps, so it must change nothing in a file that has it.
 const FIRST: &str = "
@@ -125,4 +131,13 @@ const VERDICTS: &str = "
 ALTER TABLE verifications ADD COLUMN why TEXT;  -- why not all of it will be known, if so
 ALTER TABLE verifications ADD COLUMN considered INTEGER NOT NULL DEFAULT 0;        -- returns that a verdict on a step knew
 ALTER TABLE verifications ADD COLUMN considered_alike INTEGER NOT NULL DEFAULT 0;  -- those that failed as before
+";
+
+/// Ids are random, so each dirties a page of its own in an index of them; with their beginnings alone, which tell all but few
+/// apart, an index has a third of the pages. SQLite takes it where it is named, and the id is compared as well.
+const BY_BEGINNING: &str = "
+DROP INDEX events_by_message;
+DROP INDEX events_by_new_id;
+CREATE INDEX events_by_message ON events (substr(message_id, 1, 8));
+CREATE INDEX events_by_new_id ON events (substr(new_id, 1, 8)) WHERE new_id IS NOT NULL;
 ";

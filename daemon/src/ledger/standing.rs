@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::Ledger;
 use super::audit::{Note, append};
+use super::schema::RETURNED;
 use crate::database::DatabaseError;
 
 /// Where an operation stands.
@@ -191,14 +192,14 @@ impl Ledger {
         self.database
             .read(move |connection| {
                 Ok(connection
-                    .prepare_cached(
+                    .prepare_cached(&format!(
                         "SELECT coalesce(sum(1 - taken), 0), coalesce(sum(alike), 0)
-                         FROM returns CROSS JOIN events USING (operation, message_id)
-                         WHERE operation = ?1 AND sent_at > coalesce((
+                         FROM {RETURNED}
+                         WHERE returns.operation = ?1 AND sent_at > coalesce((
                              SELECT max(at) FROM audit
                              WHERE operation = ?1 AND verb = 'pause' AND detail ->> '$.why' IS NOT NULL
-                         ), 0)",
-                    )?
+                         ), 0)"
+                    ))?
                     .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?)
             })
             .await

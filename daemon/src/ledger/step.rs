@@ -205,6 +205,14 @@ struct Now<'a> {
     at: i64,
 }
 
+/// What an operation knows of a message.
+struct Row {
+    state: String,
+    unknowns: u32,
+    intent_at: Option<i64>,
+    rowid: i64,
+}
+
 fn judge(
     connection: &Connection,
     Now {
@@ -216,21 +224,26 @@ fn judge(
     everything: bool,
     arrival: &Arrival,
 ) -> Result<Verdict, DatabaseError> {
-    let mut row: Option<(String, u32, Option<i64>)> = None;
+    let mut row: Option<Row> = None;
     let mut select = connection.prepare_cached(
-        "SELECT operation, state, unknowns, intent_at,
+        "SELECT operation, state, unknowns, intent_at, rowid,
          queue_arn = ?2 AND (SELECT world FROM operations WHERE id = operation) = ?3
-         FROM events WHERE message_id = ?1",
+         FROM events INDEXED BY events_by_message WHERE substr(message_id, 1, 8) = substr(?1, 1, 8) AND message_id = ?1",
     )?;
     let mut rows = select.query(params![arrival.message_id, queue_arn, world])?;
     while let Some(known) = rows.next()? {
         let state: String = known.get(1)?;
         // Message ids are unique in one queue, and a redriven message gets a new one: whoever sent this id, it was this copy.
-        if known.get(4)? && (state == "sent" || state == "deleted") {
+        if known.get(5)? && (state == "sent" || state == "deleted") {
             return Ok(Verdict::Delete);
         }
         if known.get::<_, String>(0)? == operation {
-            row = Some((state, known.get(2)?, known.get(3)?));
+            row = Some(Row {
+                state,
+                unknowns: known.get(2)?,
+                intent_at: known.get(3)?,
+                rowid: known.get(4)?,
+            });
         }
     }
     // What was sent and failed again arrives as another message, under the id that the send got.
@@ -247,40 +260,49 @@ fn judge(
     }
     let unknowns = match &row {
         None if !everything => return Ok(Verdict::Hold),
-        Some((state, _, _)) if state == "failed" || state == "skipped" => return Ok(Verdict::Hold),
+        Some(row) if row.state == "failed" || row.state == "skipped" => return Ok(Verdict::Hold),
         None => 0,
-        Some((_, unknowns, _)) => *unknowns,
+        Some(row) => row.unknowns,
     };
-    if let (Some((state, _, intent_at)), Some(within)) = (&row, arrival.repeat_within)
-        && state == "intent"
-        && u128::from(at.abs_diff(intent_at.unwrap_or(0))) >= within.as_millis()
+    if let (Some(row), Some(within)) = (&row, arrival.repeat_within)
+        && row.state == "intent"
+        && u128::from(at.abs_diff(row.intent_at.unwrap_or(0))) >= within.as_millis()
     {
         connection
-            .prepare_cached(
-                "UPDATE events SET in_doubt = 1 WHERE operation = ?1 AND message_id = ?2",
-            )?
-            .execute(params![operation, arrival.message_id])?;
+            .prepare_cached("UPDATE events SET in_doubt = 1 WHERE rowid = ?1")?
+            .execute([row.rowid])?;
         return Ok(Verdict::Ask);
     }
-    // An intent that is met again may have been sent by a run that ended before it could say so; where that is recognised for
-    // a while only, the while began then.
-    connection
-        .prepare_cached(
-            "INSERT INTO events (operation, message_id, queue_arn, state, receipt_handle, intent_at, signature)
-             VALUES (?1, ?2, ?3, 'intent', ?4, ?5, ?7)
-             ON CONFLICT DO UPDATE SET in_doubt = max(in_doubt, ?6 AND state = 'intent'), state = 'intent',
-             receipt_handle = excluded.receipt_handle, signature = excluded.signature,
-             intent_at = iif(?6 OR state <> 'intent', excluded.intent_at, intent_at)",
-        )?
-        .execute(params![
-            operation,
-            arrival.message_id,
-            queue_arn,
-            arrival.receipt_handle,
-            at,
-            arrival.repeat_within.is_none(),
-            arrival.signature
-        ])?;
+    match &row {
+        None => connection
+            .prepare_cached(
+                "INSERT INTO events (operation, message_id, queue_arn, state, receipt_handle, intent_at, signature)
+                 VALUES (?1, ?2, ?3, 'intent', ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                operation,
+                arrival.message_id,
+                queue_arn,
+                arrival.receipt_handle,
+                at,
+                arrival.signature
+            ])?,
+        // An intent that is met again may have been sent by a run that ended before it could say so; where that is recognised
+        // for a while only, the while began then.
+        Some(row) => connection
+            .prepare_cached(
+                "UPDATE events SET in_doubt = max(in_doubt, ?5 AND state = 'intent'), state = 'intent',
+                 receipt_handle = ?2, signature = ?3, intent_at = iif(?5 OR state <> 'intent', ?4, intent_at)
+                 WHERE rowid = ?1",
+            )?
+            .execute(params![
+                row.rowid,
+                arrival.receipt_handle,
+                arrival.signature,
+                at,
+                arrival.repeat_within.is_none(),
+            ])?,
+    };
     let refused = arrival.refused.clone().or_else(|| {
         (unknowns >= UNKNOWNS_MAX).then(|| {
             Step::Failed(format!(
@@ -313,33 +335,33 @@ fn record(
     for Outcome { message_id, step } in outcomes {
         let (sql, text) = match step {
             Step::Sent(new_id) => (
-                "UPDATE events SET state = 'sent', new_id = ?4, reason = NULL, sent_at = ?3
-                 WHERE operation = ?1 AND message_id = ?2",
+                "UPDATE events INDEXED BY events_by_message SET state = 'sent', new_id = ?4, reason = NULL, sent_at = ?3
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1",
                 Some(new_id),
             ),
             Step::Postponed(why) => (
-                "UPDATE events SET state = 'planned', reason = ?4, intent_at = ?3
-                 WHERE operation = ?1 AND message_id = ?2 AND state = 'intent'",
+                "UPDATE events INDEXED BY events_by_message SET state = 'planned', reason = ?4, intent_at = ?3
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1 AND state = 'intent'",
                 why.as_ref(),
             ),
             Step::Unknown(why) => (
-                "UPDATE events SET in_doubt = 1, unknowns = unknowns + 1, reason = ?4
-                 WHERE operation = ?1 AND message_id = ?2 AND state = 'intent'",
+                "UPDATE events INDEXED BY events_by_message SET in_doubt = 1, unknowns = unknowns + 1, reason = ?4
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1 AND state = 'intent'",
                 Some(why),
             ),
             Step::Failed(why) => (
-                "UPDATE events SET state = 'failed', reason = ?4, ended_at = ?3
-                 WHERE operation = ?1 AND message_id = ?2 AND state = 'intent'",
+                "UPDATE events INDEXED BY events_by_message SET state = 'failed', reason = ?4, ended_at = ?3
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1 AND state = 'intent'",
                 Some(why),
             ),
             Step::Skipped(why) => (
-                "UPDATE events SET state = 'skipped', reason = ?4, ended_at = ?3
-                 WHERE operation = ?1 AND message_id = ?2 AND state = 'intent'",
+                "UPDATE events INDEXED BY events_by_message SET state = 'skipped', reason = ?4, ended_at = ?3
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1 AND state = 'intent'",
                 Some(why),
             ),
             Step::Deleted => (
-                "UPDATE events SET state = 'deleted', ended_at = ?3, receipt_handle = ?4
-                 WHERE operation = ?1 AND message_id = ?2 AND state = 'sent'",
+                "UPDATE events INDEXED BY events_by_message SET state = 'deleted', ended_at = ?3, receipt_handle = ?4
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1 AND state = 'sent'",
                 None,
             ),
         };

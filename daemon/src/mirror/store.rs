@@ -209,11 +209,12 @@ impl Store {
         let queue_arn = queue_arn.to_owned();
         self.database
             .write(move |connection| {
-                let mut delete = connection
-                    .prepare_cached("DELETE FROM event WHERE queue_arn = ?1 AND message_id = ?2")?;
-                for message_id in message_ids {
-                    delete.execute(params![queue_arn, message_id])?;
-                }
+                connection
+                    .prepare_cached(
+                        "DELETE FROM event WHERE rowid IN (SELECT rowid FROM event
+                         WHERE queue_arn = ?1 AND message_id IN (SELECT value FROM json_each(?2)))",
+                    )?
+                    .execute(params![queue_arn, serde_json::to_string(&message_ids)?])?;
                 count(connection, &queue_arn)
             })
             .await

@@ -156,7 +156,6 @@ impl<'a> Run<'a> {
             self.climb().await;
         }
         self.release_held().await;
-        self.forget_gone().await;
         if let Err(error) = self.write_deleted().await {
             return Ended::Ledger(error);
         }
@@ -184,13 +183,16 @@ impl<'a> Run<'a> {
         let manner = &self.task.plan.manner;
         let workers = workers(events, !self.everything(), manner.rate, manner.careful);
         let workers = join_all((0..workers).map(|_| self.work()));
-        tokio::pin!(workers);
-        loop {
-            tokio::select! {
-                _ = &mut workers => break,
-                () = tokio::time::sleep(REPORT) => self.report().await,
-            }
-        }
+        let done = CancellationToken::new();
+        // Side by side: what is told, and taken out of the mirror, takes its time.
+        tokio::join!(
+            async {
+                workers.await;
+                done.cancel();
+            },
+            self.report_regularly(&done),
+        );
+        self.forget_gone().await;
         // Before the next step others may want to read the file. Whoever writes next is told when that failed.
         let _ = self.engine.ledger.flush().await;
     }
@@ -467,6 +469,13 @@ impl<'a> Run<'a> {
     /// Shows what keeps the run from going on.
     pub(super) fn complain(&self, why: String) {
         self.count(|redrive| redrive.error = Some(why));
+    }
+
+    async fn report_regularly(&self, done: &CancellationToken) {
+        let wait = || tokio::time::sleep(REPORT);
+        while done.run_until_cancelled(wait()).await.is_some() {
+            self.report().await;
+        }
     }
 
     pub(super) async fn report(&self) {

@@ -18,8 +18,9 @@ use super::{
 /// The daemon must know the queue within this time, or have ended an operation.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// Between two looks at what another process does.
-const LOOK: Duration = Duration::from_millis(50);
+/// Between two looks at what another process does. Each is a process of its own, and takes processor time from what is
+/// measured; when an operation ended the daemon says itself.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// As many messages as the daemon mirrors in one look; then it releases them.
 const ONE_LOOK: usize = 20_000;

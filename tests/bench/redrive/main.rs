@@ -39,6 +39,9 @@ struct Flags {
     /// Measure only the daemon's memory with so many messages in the dead-letter queue
     #[arg(long, value_name = "COUNT")]
     deep: Option<usize>,
+    /// Measure only this contender, and no harm; can be given more than once
+    #[arg(long, value_name = "CONTENDER", value_enum)]
+    only: Vec<speed::Contender>,
     /// A Python that has boto3, to be measured too
     #[arg(long, value_name = "PATH", env = "PATTERNS_BENCH_PYTHON")]
     python: Option<PathBuf>,
@@ -75,6 +78,7 @@ fn main() -> Result<()> {
         in_flight: flags.in_flight.max(1),
         delays: vec![flags.delay, 0],
         rounds: flags.rounds,
+        only: flags.only,
         python: flags.python,
     };
     if let Some(messages) = flags.deep {
@@ -83,7 +87,11 @@ fn main() -> Result<()> {
     let report = runtime.block_on(async {
         let mut stack = stack::Stack::start().await?;
         let turns = speed::all(&mut stack, &plan).await?;
-        let harm = harm::all(&mut stack, flags.struck).await?;
+        let harm = if plan.only.is_empty() {
+            harm::all(&mut stack, flags.struck).await?
+        } else {
+            Vec::new()
+        };
         anyhow::Ok(report::Report::new(&plan, &turns, harm))
     })?;
     if flags.json {

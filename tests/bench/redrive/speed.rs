@@ -44,6 +44,8 @@ pub struct Plan {
     /// Milliseconds of each call.
     pub delays: Vec<u64>,
     pub rounds: u32,
+    /// None means all.
+    pub only: Vec<Contender>,
     pub python: Option<PathBuf>,
 }
 
@@ -63,7 +65,9 @@ pub async fn all(stack: &mut Stack, plan: &Plan) -> Result<Vec<Turn>> {
     for round in 1..=plan.rounds {
         for &delay_ms in &plan.delays {
             for &contender in Contender::value_variants() {
-                if contender == Contender::Boto3 && plan.python.is_none() {
+                if contender == Contender::Boto3 && plan.python.is_none()
+                    || !plan.only.is_empty() && !plan.only.contains(&contender)
+                {
                     continue;
                 }
                 eprintln!(
