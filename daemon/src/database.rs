@@ -101,11 +101,15 @@ enum Job {
 const GROUP_MAX: usize = 256;
 
 /// Pages kept in memory. Ids are random, so the indexes are read and written all over.
-const CACHE_KIB: i32 = 6 * 1024;
+const CACHE_KIB: i32 = 4 * 1024;
 
 /// Bytes of entries after which the file itself is committed: some hundred batches of a redrive. Whoever writes next waits
-/// for that, and the pages that they change, which may be two for each event, are kept in memory till then.
-const UNCOMMITTED: u64 = 1536 * 1024;
+/// for that, and the pages that they change are kept in memory till then.
+const UNCOMMITTED: u64 = 1024 * 1024;
+
+/// A file of so many pages is committed twice as often, one of twice as many three times, and so on: the more pages there are,
+/// the more of them the same entries change, up to two for each event.
+const OFTENER_PAGES: u64 = 16 * 1024;
 
 /// Bytes of entries after which those commits are made durable, so that the journal can forget them.
 const WAITING: u64 = 4 * 1024 * 1024;
@@ -179,6 +183,7 @@ impl Database {
                 replay,
                 contained,
                 uncommitted: 0,
+                enough: UNCOMMITTED,
                 patience: 1,
             }),
         };
@@ -303,8 +308,9 @@ struct Journaled {
     replay: Replay,
     /// Number of the last entry that is in the file itself, durably or not.
     contained: i64,
-    /// Bytes of the entries after that.
+    /// Bytes of the entries after that, and with how many the file is committed.
     uncommitted: u64,
+    enough: u64,
     /// Doubled each time the file itself cannot be written: to try it for each write would take longer and longer.
     patience: u64,
 }
@@ -508,7 +514,7 @@ impl Owner {
             Some(own) if own.journal.bytes() >= WAITING.saturating_mul(own.patience) => {
                 self.flush()
             }
-            Some(own) if own.uncommitted >= UNCOMMITTED.saturating_mul(own.patience) => {
+            Some(own) if own.uncommitted >= own.enough.saturating_mul(own.patience) => {
                 self.commit()
             }
             _ => Ok(()),
@@ -545,6 +551,10 @@ impl Owner {
         if let Some(own) = &mut self.journaled {
             own.contained = own.journal.number();
             own.uncommitted = 0;
+            let pages = self
+                .connection
+                .pragma_query_value(None, "page_count", |row| row.get::<_, u64>(0));
+            own.enough = UNCOMMITTED / (1 + pages.unwrap_or(0) / OFTENER_PAGES);
             own.patience = 1;
             // A durable commit makes those before it durable, too: they are in the same write-ahead log.
             if self.durability == Durability::Full

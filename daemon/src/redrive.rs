@@ -364,7 +364,9 @@ impl Engine {
             None => self.claims.of(&queue.name).take().await,
         };
         while !self.stop.is_cancelled() {
-            let ended = Run::new(self, task, queue, stop).carry_out().await;
+            let ended = Run::new(self.clone(), task.clone(), queue.clone(), stop.clone())
+                .carry_out()
+                .await;
             let written = match ended {
                 Ended::Stopped => self.end_cancelled(task).await,
                 Ended::Asks(why) => self.ask(task, why).await,

@@ -273,11 +273,11 @@ async fn log_large(database: &Database, values: std::ops::RangeInclusive<i64>) {
 async fn what_fills_the_journal_goes_into_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let database = open_with_journal(dir.path());
-    log_large(&database, 1..=25).await;
-    // Done after the 24th was answered, and before the next.
+    log_large(&database, 1..=17).await;
+    // Done after the 16th was answered, and before the next.
     let left = tempfile::tempdir().unwrap();
     killed(dir.path(), &["n.db"], left.path());
-    assert_eq!(count(&alone(left.path())).await, 24);
+    assert_eq!(count(&alone(left.path())).await, 16);
 }
 
 #[tokio::test]
@@ -286,10 +286,10 @@ async fn a_power_cut_takes_commits_with_it_and_no_entry() {
     let database = open_with_journal(dir.path());
     let left = tempfile::tempdir().unwrap();
     killed(dir.path(), &["n.db"], left.path());
-    log_large(&database, 1..=25).await;
-    // The commit of the first 24 is not durable, and may never reach the disk.
+    log_large(&database, 1..=17).await;
+    // The commit of the first 16 is not durable, and may never reach the disk.
     killed(dir.path(), &["n.journal"], left.path());
-    assert_eq!(count(&open_with_journal(left.path())).await, 25);
+    assert_eq!(count(&open_with_journal(left.path())).await, 17);
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ type Edits = HashMap<String, String>;
 /// Bytes in one `SendMessageBatch`. (SQS API Reference.)
 const BATCH_BYTES: usize = 1_048_576;
 
-impl Run<'_> {
+impl Run {
     /// Receives up to `max` messages, which ends `call`, and deals with them. When it fails, what it received is made
     /// visible again.
     pub(super) async fn batch(

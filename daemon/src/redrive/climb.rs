@@ -1,6 +1,7 @@
 //! A run in steps: sends one, looks what becomes of it, and lets [`super::ramp`] decide.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use patterns_core::failed::OriginKind;
@@ -45,9 +46,9 @@ struct Before {
     fewest: BTreeMap<String, (u64, u64)>,
 }
 
-impl Run<'_> {
+impl Run {
     /// Deals with the plan's events step by step.
-    pub(super) async fn climb(&self) {
+    pub(super) async fn climb(self: &Arc<Self>) {
         let steps = &self.task.plan.steps;
         // What a run that was killed may have sent counts as sent, or the step would send as many more.
         let perhaps = match self.perhaps_sent().await {
@@ -158,7 +159,7 @@ impl Run<'_> {
     /// Looks whether events came back.
     async fn look(&self, seen: &mut Seen, before: &mut Before) {
         let began = Instant::now();
-        let complete = match self.engine.look(self.task).await {
+        let complete = match self.engine.look(&self.task).await {
             Ok(Looked { complete, redrive }) => {
                 let (returned, alike) = (redrive.returned, redrive.returned_alike);
                 self.count(|shown| {

@@ -15,7 +15,7 @@ use crate::letter::Letter;
 /// (Amazon SQS Developer Guide, "Using the message deduplication ID".)
 pub const DEDUPLICATED: Duration = Duration::from_mins(4);
 
-impl Run<'_> {
+impl Run {
     /// Deals with a batch; in a FIFO queue in the order of its groups.
     pub(super) async fn deal_in_order(&self, letters: Vec<Letter>) -> Result<Dealt, Trouble> {
         if !self.queue.fifo {

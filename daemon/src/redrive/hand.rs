@@ -21,7 +21,7 @@ pub const HELD_SECONDS: i32 = 120;
 /// become visible by themselves then, and a consumer may have them.
 const HELD_BRIEFLY_SECONDS: i32 = 5;
 
-impl Run<'_> {
+impl Run {
     /// Whether this run takes back what another one sent, out of a queue that has consumers.
     pub(super) fn takes_back(&self) -> bool {
         self.task.plan.takes_back.is_some()

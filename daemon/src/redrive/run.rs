@@ -2,13 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use patterns_core::failed::OriginKind;
 use patterns_core::operation::{Operation, Redrive, Selection};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -65,12 +65,12 @@ pub enum Ended {
 }
 
 /// A run.
-pub struct Run<'a> {
-    pub(super) engine: &'a Engine,
-    pub(super) task: &'a Task,
-    pub(super) queue: &'a QueueFacts,
+pub struct Run {
+    pub(super) engine: Engine,
+    pub(super) task: Task,
+    pub(super) queue: QueueFacts,
     /// Ends it between two batches: the daemon stops, or someone wants the operation to.
-    pub(super) stop: &'a CancellationToken,
+    pub(super) stop: CancellationToken,
     /// How many events may still be taken; of a ramp, in this step.
     open: AtomicU64,
     /// Set when the run is to end.
@@ -112,15 +112,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl<'a> Run<'a> {
+impl Run {
     /// A run of `task`, which has the claim on `queue`.
-    pub fn new(
-        engine: &'a Engine,
-        task: &'a Task,
-        queue: &'a QueueFacts,
-        stop: &'a CancellationToken,
-    ) -> Self {
+    pub fn new(engine: Engine, task: Task, queue: QueueFacts, stop: CancellationToken) -> Self {
         let now = Instant::now();
+        let room = Room::new(sends(&task), !queue.fifo);
+        let pace = Pace::new(task.plan.manner.rate, now);
         Self {
             engine,
             task,
@@ -136,8 +133,8 @@ impl<'a> Run<'a> {
             there: AtomicUsize::new(usize::MAX),
             success_at: Mutex::new(now),
             held: Mutex::new(HashMap::new()),
-            room: Room::new(sends(task), !queue.fifo),
-            pace: Mutex::new(Pace::new(task.plan.manner.rate, now)),
+            room,
+            pace: Mutex::new(pace),
             stuck: Mutex::new(HashSet::new()),
             gone: Mutex::new(Vec::new()),
             deleted: Mutex::new(Vec::new()),
@@ -147,6 +144,10 @@ impl<'a> Run<'a> {
 
     /// Runs to the end.
     pub async fn carry_out(self) -> Ended {
+        Arc::new(self).to_its_end().await
+    }
+
+    async fn to_its_end(self: Arc<Self>) -> Ended {
         if let Err(error) = self.take_up().await {
             return Ended::Ledger(error);
         }
@@ -174,7 +175,7 @@ impl<'a> Run<'a> {
     }
 
     /// Deals with that many events of the plan, or with as many as there are.
-    pub(super) async fn take(&self, events: u64) {
+    pub(super) async fn take(self: &Arc<Self>, events: u64) {
         let now = Instant::now();
         *lock(&self.new_at) = now;
         *lock(&self.success_at) = now;
@@ -182,12 +183,16 @@ impl<'a> Run<'a> {
         self.open.store(events, Ordering::SeqCst);
         let manner = &self.task.plan.manner;
         let workers = workers(events, !self.everything(), manner.rate, manner.careful);
-        let workers = join_all((0..workers).map(|_| self.work()));
+        let worker = |_| {
+            let run = Arc::clone(self);
+            async move { run.work().await }
+        };
+        let workers: JoinSet<()> = (0..workers).map(worker).collect();
         let done = CancellationToken::new();
         // Side by side: what is told, and taken out of the mirror, takes its time.
         tokio::join!(
             async {
-                workers.await;
+                workers.join_all().await;
                 done.cancel();
             },
             self.report_regularly(&done),
@@ -558,7 +563,7 @@ mod tests {
             },
         };
         let facts = topology::tests::queue("dlq", None);
-        let run = Run::new(&engine, &task, &facts, &stop);
+        let run = Run::new(engine, task, facts, stop.clone());
         *lock(&run.new_at) = Instant::now()
             .checked_sub(Duration::from_secs(seconds))
             .unwrap();
