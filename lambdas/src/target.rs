@@ -310,6 +310,20 @@ mod tests {
         assert!(matches!(huge.await, Err(CallError::Unreachable(_))));
     }
 
+    #[tokio::test]
+    async fn what_is_more_than_a_function_takes_is_not_sent() {
+        let config = SdkConfig::builder().behavior_version(aws_config::BehaviorVersion::latest());
+        let caller = Caller::new(&config.build()).unwrap();
+        // As JSON each takes two bytes.
+        let call = Call {
+            body: vec![b'"'; MAX_BYTES / 2],
+            ..Call::get("/notifications/bulk", "c-1")
+        };
+        let function = Target::Lambda("notifications".to_owned());
+        let refused = caller.call(&function, call, Duration::from_secs(10)).await;
+        assert!(matches!(refused, Err(CallError::TooLarge)), "{refused:?}");
+    }
+
     #[test]
     fn a_target_is_a_function_or_an_address() {
         let target = |text: &str| text.parse::<Target>();

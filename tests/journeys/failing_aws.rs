@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::fan_out::{CSV, upload};
 use crate::handoff::logs;
-use crate::leveling::depth;
+use crate::leveling::{depth, oldest};
 use crate::story::{HANDOFF_CONSUMER, QUEUE, QUEUE_CONSUMER, QUEUE_FAILURES};
 use crate::tasks::call;
 use crate::world::{World, eventually};
@@ -251,6 +251,12 @@ async fn a_consumer_without_concurrency_keeps_no_producer_waiting_and_loses_noth
         let task = json!({"title": format!("task {number}")});
         assert_eq!(world.post_task("queue-leveling", &task).await.0, 201);
     }
+    assert_eq!(depth(&world, QUEUE).await, TASKS, "the backlog waits");
+    world.advance(Duration::from_mins(1)).await;
+    eventually("the oldest grows older", async || {
+        (oldest(&world, QUEUE).await >= 60.0).then_some(())
+    })
+    .await;
     eventually("every attempt is used up, and all are kept", async || {
         world.advance(Duration::from_mins(1)).await;
         (depth(&world, QUEUE_FAILURES).await == TASKS).then_some(())

@@ -1,5 +1,7 @@
 //! Queue-based load leveling: a queue between those who ask and those who do.
 
+use std::time::Duration;
+
 use aws_sdk_sqs::types::MessageAttributeValue;
 use reqwest::Method;
 use serde_json::json;
@@ -33,9 +35,37 @@ pub async fn depth(world: &World, queue: &str) -> u64 {
         .sum()
 }
 
+/// The highest age of a queue's oldest message in the last hour and the next, in seconds: tests move the clock on.
+pub async fn oldest(world: &World, queue: &str) -> f64 {
+    use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat};
+    let dimension = Dimension::builder().name("QueueName").value(queue).build();
+    let metric = Metric::builder()
+        .namespace("AWS/SQS")
+        .metric_name("ApproximateAgeOfOldestMessage")
+        .dimensions(dimension)
+        .build();
+    let stat = MetricStat::builder()
+        .metric(metric)
+        .period(60)
+        .stat("Maximum");
+    let query = MetricDataQuery::builder()
+        .id("age")
+        .metric_stat(stat.build());
+    let time = |seconds: i64| {
+        let at = jiff::Timestamp::now().as_second() + seconds;
+        aws_sdk_cloudwatch::primitives::DateTime::from_secs(at)
+    };
+    let cloudwatch = aws_sdk_cloudwatch::Client::new(&world.sdk());
+    let get = cloudwatch.get_metric_data();
+    let get = get.start_time(time(-3600)).end_time(time(3600));
+    let answer = get.metric_data_queries(query.build()).send().await.unwrap();
+    let values = answer.metric_data_results()[0].values();
+    values.iter().copied().fold(0.0, f64::max)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_consumer_keeps_no_producer_waiting() {
-    let world = World::start();
+    let world = World::start_with(&["--admin"]);
     consume(&world, false).await;
     for number in 0..30 {
         let task = json!({"title": format!("task {number}")});
@@ -43,6 +73,13 @@ async fn a_stopped_consumer_keeps_no_producer_waiting() {
     }
     assert_eq!(depth(&world, QUEUE).await, 30, "the backlog waits");
     assert!(world.deliveries(PATTERN).await.is_empty());
+    for minutes in [5, 10] {
+        world.advance(Duration::from_mins(5)).await;
+        eventually("the oldest grows older", async || {
+            (oldest(&world, QUEUE).await >= f64::from(minutes * 60)).then_some(())
+        })
+        .await;
+    }
     consume(&world, true).await;
     eventually("each is delivered once", async || {
         let deliveries = world.deliveries(PATTERN).await;

@@ -273,6 +273,15 @@ async fn what_is_no_account_is_refused_with_its_reason() {
         services.post("/auth/register", &[], &huge).await.status,
         413
     );
+    // It reaches the gateway as base64; as the text that it is each byte would be two, and more than a function takes.
+    let quotes = "\"".repeat(4_000_000);
+    let binary = ["content-type: application/octet-stream"];
+    let refused = services
+        .call(Method::POST, "/auth/register", &binary, &quotes)
+        .await;
+    assert_eq!(refused.status, 413, "{}", refused.json);
+    assert_eq!(refused.json["error"], "Request body is larger than 6 MB");
+    assert!(refused.json["correlationId"].is_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]

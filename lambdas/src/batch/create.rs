@@ -116,7 +116,7 @@ async fn create_all<'a>(
     let known = &known(subscriber, &uploads).await;
     let outcomes = messages
         .iter()
-        .map(|(_, message)| guarded(subscriber, message, known, time));
+        .map(|(_, message)| guarded(create(subscriber, message, known), time));
     let outcomes = join_all(outcomes).await;
     let (mut created, mut given_up) = (Rows::new(), Rows::new());
     for ((record, message), outcome) in messages.iter().zip(outcomes) {
@@ -167,12 +167,10 @@ async fn known(subscriber: &Subscriber, uploads: &Uploads<'_>) -> Rows {
 
 /// One row fails by itself, even where the code panics, and in time for the others to be counted.
 async fn guarded(
-    subscriber: &Subscriber,
-    message: &RowMessage,
-    known: &Rows,
+    created: impl Future<Output = Result<(), RowError>>,
     time: Duration,
 ) -> Result<(), RowError> {
-    let created = tokio::time::timeout(time, create(subscriber, message, known));
+    let created = tokio::time::timeout(time, created);
     match AssertUnwindSafe(created).catch_unwind().await {
         Ok(Ok(created)) => created,
         Ok(Err(_)) => Err(RowError::OutOfTime),
@@ -267,4 +265,30 @@ fn tell(record: &SqsMessage, message: Option<&RowMessage>, error: &RowError) {
         cause = format!("{error:?}"),
         "{error}"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_row_that_panics_or_hangs_fails_alone() {
+        const LONG: Duration = Duration::from_mins(1);
+        let panics = async {
+            tokio::task::yield_now().await;
+            panic!("a defect");
+        };
+        let outcomes = futures::join!(
+            guarded(panics, LONG),
+            guarded(std::future::pending(), Duration::from_millis(1)),
+            guarded(async { Ok(()) }, LONG),
+        );
+        assert!(
+            matches!(
+                outcomes,
+                (Err(RowError::Panicked), Err(RowError::OutOfTime), Ok(()))
+            ),
+            "{outcomes:?}"
+        );
+    }
 }
