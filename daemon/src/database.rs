@@ -15,7 +15,9 @@ mod tests;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::thread;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -117,16 +119,32 @@ const WAITING: u64 = 4 * 1024 * 1024;
 /// Bytes of entries after which no more are taken until they are.
 const OVERFULL: u64 = 64 * 1024 * 1024;
 
+/// Between two tries to write the file meanwhile: each does again all that waits.
+const OVERFULL_RETRY: Duration = Duration::from_secs(1);
+
 /// More than the statements that a redrive goes round and round with.
 const STATEMENTS: usize = 64;
 
 /// Pages of 4 KiB in the write-ahead log before they are copied into the file: a page that changes often is copied once.
 const WAL_PAGES: i32 = 4096;
 
-/// Handle on the thread that owns the connection. The thread ends with the last handle.
+/// Handle on the thread that owns the connection. The thread ends with the last handle, which waits for that: the next to
+/// open the file finds it as it will be.
 #[derive(Clone)]
 pub struct Database {
     jobs: mpsc::Sender<Job>,
+    // Dropped after the sender.
+    _thread: Arc<Joined>,
+}
+
+/// A thread that is waited for.
+struct Joined(Option<JoinHandle<()>>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        // One that panicked has said so.
+        let _ = self.0.take().map(JoinHandle::join);
+    }
 }
 
 impl Database {
@@ -159,22 +177,21 @@ impl Database {
         connection.pragma_update(None, "cache_spill", false)?;
         let journal_path = path.with_extension("journal");
         let taken: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if taken < steps.len() && journal_path.exists() {
-            let known = connection.table_exists(None, "contained")?;
-            let contained = if known { contained(&connection)? } else { 0 };
-            let journal = Journal::open(&journal_path, contained)?;
-            if journal.number() != contained || !journal.is_empty() {
-                return Err(DatabaseError(format!(
-                    "{} holds what is not in {}: put that file back if it is another; or an older version of this program wrote \
-                     both, then start that version once more",
-                    journal_path.display(),
-                    path.display()
-                )));
-            }
+        let contained = if connection.table_exists(None, "contained")? {
+            contained(&connection)?
+        } else {
+            0
+        };
+        let journal = Journal::open(&journal_path, contained)?;
+        if taken < steps.len() && (journal.number() != contained || !journal.is_empty()) {
+            return Err(DatabaseError(format!(
+                "{} holds what is not in {}: put that file back if it is another; or an older version of this program wrote \
+                 both, then start that version once more",
+                journal_path.display(),
+                path.display()
+            )));
         }
         bring_up_to_date(&connection, steps)?;
-        let journal = Journal::open(&journal_path, contained(&connection)?)?;
-        let contained = contained(&connection)?;
         let mut owner = Owner {
             connection,
             durability: Durability::Full,
@@ -185,6 +202,7 @@ impl Database {
                 uncommitted: 0,
                 enough: UNCOMMITTED,
                 patience: 1,
+                overfull_at: None,
             }),
         };
         if let Err(error) = owner.flush() {
@@ -313,6 +331,8 @@ struct Journaled {
     enough: u64,
     /// Doubled each time the file itself cannot be written: to try it for each write would take longer and longer.
     patience: u64,
+    /// When it was last tried to write the file, because no more may wait.
+    overfull_at: Option<Instant>,
 }
 
 /// What the thread has.
@@ -327,11 +347,13 @@ impl Owner {
     fn start(self, path: &Path) -> Result<Database, DatabaseError> {
         let (jobs, waiting) = mpsc::channel(GROUP_MAX);
         let name = path.file_name().unwrap_or_default();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(name.to_string_lossy().into_owned())
-            .spawn(move || self.work(waiting))
-            .map_err(|error| DatabaseError(error.to_string()))?;
-        Ok(Database { jobs })
+            .spawn(move || self.work(waiting))?;
+        Ok(Database {
+            jobs,
+            _thread: Arc::new(Joined(Some(thread))),
+        })
     }
 
     fn work(mut self, mut waiting: mpsc::Receiver<Job>) {
@@ -372,6 +394,9 @@ impl Owner {
             }
         }
         let outcome = begun.and_then(|()| self.commit());
+        if outcome.is_err() && !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
         for write in written {
             (write.answer)(outcome.clone());
         }
@@ -474,8 +499,15 @@ impl Owner {
 
     /// Opens a transaction that has all that counts, if none is open, for writes that are durable once they are in the journal.
     fn begin_journaled(&mut self) -> Result<(), DatabaseError> {
-        let waiting = self.journaled.as_ref().map_or(0, |own| own.journal.bytes());
-        if waiting >= OVERFULL {
+        if let Some(own) = &mut self.journaled
+            && own.journal.bytes() >= OVERFULL
+        {
+            let tried_at = own.overfull_at.replace(Instant::now());
+            if tried_at.is_some_and(|at| at.elapsed() < OVERFULL_RETRY) {
+                return Err(DatabaseError(
+                    "the journal is full, because the file itself cannot be written".to_owned(),
+                ));
+            }
             self.flush()?;
         }
         self.catch_up()?;
@@ -588,7 +620,8 @@ impl Owner {
             .journal
             .after(own.contained, |entry| (own.replay)(&self.connection, entry));
         if done.is_err() && !self.connection.is_autocommit() {
-            self.connection.execute_batch("ROLLBACK")?;
+            // The reason that counts is the first.
+            let _ = self.connection.execute_batch("ROLLBACK");
         }
         done
     }

@@ -256,9 +256,12 @@ impl Daemon {
             "SELECT message_id FROM events WHERE operation = ?1 AND state IN ('intent', 'sent', 'deleted')",
         );
         let journal = std::fs::read(self.dir.join("state/ledger.journal")).unwrap();
-        let journal = String::from_utf8_lossy(&journal);
-        let named = journal.split("\"message_id\":\"").skip(1);
-        ids.extend(named.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+        for entry in journaled(&journal) {
+            let arrivals = entry["arrivals"]["messages"].as_array();
+            let of_it = arrivals.filter(|_| entry["operation"] == operation);
+            let named = of_it.into_iter().flatten();
+            ids.extend(named.map(|message| message["message_id"].as_str().unwrap().to_owned()));
+        }
         ids
     }
 
@@ -286,6 +289,32 @@ impl Daemon {
         let lines: Vec<_> = text.lines().rev().take(20).collect();
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
+}
+
+/// The entries of a journal: after its header of 20 bytes, which ends with its checksum, each with its length and the checksum
+/// over all so far.
+fn journaled(journal: &[u8]) -> Vec<serde_json::Value> {
+    let number = |at: usize| {
+        Some(u32::from_le_bytes(
+            journal.get(at..at + 4)?.try_into().unwrap(),
+        ))
+    };
+    let mut entries = Vec::new();
+    let (mut checksum, mut at) = (number(16).unwrap(), 20);
+    while let (Some(length), Some(expected)) = (number(at), number(at + 4)) {
+        let Some(entry) = journal.get(at + 8..at + 8 + length as usize) else {
+            break;
+        };
+        let mut sum = crc32fast::Hasher::new_with_initial(checksum);
+        sum.update(entry);
+        checksum = sum.finalize();
+        if length == 0 || checksum != expected {
+            break;
+        }
+        entries.push(read(entry));
+        at += 8 + entry.len();
+    }
+    entries
 }
 
 fn pid(child: &Child) -> Pid {

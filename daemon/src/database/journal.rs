@@ -2,8 +2,8 @@
 //! sequential write over bytes that the file has already, where in the file itself, with its indexes, each would change pages
 //! all over it.
 //!
-//! After a header with a number come entries, each with its length and a checksum over itself and all before it. The first
-//! whose checksum is wrong was never finished, or is left of what was there before: entries end there.
+//! After a header with a number come entries, each with its length and a checksum over itself, all before it and the number. The
+//! first whose checksum is wrong was never finished, or is left of what was there before: entries end there.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read as _};
@@ -15,7 +15,7 @@ use super::DatabaseError;
 /// What such a file begins with; the last byte is the version of what is told here and of the entries.
 const MAGIC: [u8; 8] = *b"patjrnl\x01";
 
-/// The magic, the number, and the checksum of both.
+/// The magic, the number, and the checksum of both, with which that of the first entry begins.
 type Header = [u8; 20];
 
 /// Its bytes.
@@ -24,12 +24,15 @@ const HEADER: u64 = 20;
 /// Bytes before an entry: its length and its checksum.
 const FRAME: u64 = 4 + 4;
 
+/// Where an entry would begin: there is none.
+const END: [u8; 8] = [0; 8];
+
 /// Bytes by which the file grows. They are written as zeros: when they are written again, the file system has nothing of its
 /// own to write, and a write is on the disk in a fraction of the time.
 const GROWTH: usize = 1024 * 1024;
 
-/// Bytes that the file keeps when its entries are forgotten.
-const KEPT: u64 = 8 * 1024 * 1024;
+/// A file of more bytes is cut when its entries are forgotten: it grew while the file itself could not be written.
+const LARGE: u64 = 8 * 1024 * 1024;
 
 /// A step of the file itself: the number of the last entry that is in it. A program that knows nothing of the journal
 /// refuses a file that has taken it.
@@ -54,21 +57,21 @@ pub struct Journal {
     checksum: u32,
     /// Whether the header may be another than this says.
     unsure: bool,
+    /// Whether there may be entries behind the end that were refused.
+    refused: bool,
 }
 
 impl Journal {
     /// Opens or creates it; `contained` is the last entry that is in the file itself.
     pub fn open(path: &Path, contained: i64) -> Result<Self, DatabaseError> {
-        let refuse = |why: String| Err(DatabaseError(format!("{} {why}", path.display())));
-        let missing = || {
-            refuse(format!(
-                "is missing or older than the file it belongs to, which holds its entries up to {contained}; put both back \
-                 from one backup, or move both away to begin anew"
-            ))
+        let refuse = |why: &str| {
+            Err(DatabaseError(format!(
+                "{} {why}; put both back from one backup, or move both away to begin anew",
+                path.display()
+            )))
         };
-        let found = path.metadata().is_ok_and(|found| found.len() > 0);
-        if !found && contained > 0 {
-            return missing();
+        if contained > 0 && !path.exists() {
+            return refuse("is missing, and the file it belongs to is not");
         }
         let file = OpenOptions::new()
             .create(true)
@@ -83,11 +86,18 @@ impl Journal {
             file,
             base: contained,
             number: contained,
-            end: 0,
+            end: HEADER,
             checksum: 0,
             unsure: true,
+            refused: false,
         };
-        if !found {
+        let mut found = Header::default();
+        let whole = journal.size >= HEADER;
+        if whole {
+            journal.file.read_exact_at(&mut found, 0)?;
+        }
+        // A first start may have ended before there was a header.
+        if contained == 0 && (!whole || found == Header::default()) {
             journal.clear()?;
             journal.file.sync_all()?;
             if let Some(dir) = path.parent() {
@@ -95,26 +105,23 @@ impl Journal {
             }
             return Ok(journal);
         }
-        let mut header = Header::default();
-        let read = journal.file.read_exact_at(&mut header, 0);
-        let Some(base) = read.ok().and_then(|()| number_in(header)) else {
-            return refuse(
-                "is damaged, or another version of this program wrote it; start that version once more, or put the file back \
-                 together with the one it belongs to"
-                    .to_owned(),
-            );
+        let Some((base, checksum)) = number_in(found) else {
+            return refuse("is damaged, or not of this version");
         };
-        (journal.base, journal.number) = (base, base);
-        (journal.end, journal.checksum) = (HEADER, crc32fast::hash(&header));
+        let mut last = (base, HEADER, checksum);
+        journal.base = base;
+        journal.checksum = checksum;
         journal.unsure = false;
-        let mut last = (journal.number, journal.end, journal.checksum);
         journal.scan(|number, entry, checksum| {
             last = (number, last.1 + FRAME + entry.len() as u64, checksum);
             Ok(())
         })?;
         (journal.number, journal.end, journal.checksum) = last;
         if journal.number < contained {
-            return missing();
+            return refuse("is older than the file it belongs to");
+        }
+        if journal.base > contained {
+            return refuse("is newer than the file it belongs to");
         }
         Ok(journal)
     }
@@ -135,12 +142,24 @@ impl Journal {
             bytes.extend(entry);
         }
         let end = self.end + bytes.len() as u64;
-        self.grow(end)?;
-        self.file.write_all_at(&bytes, self.end)?;
-        self.file.sync_data()?;
+        let written = self.write(&bytes, end);
+        self.refused = written.is_err();
+        if let Err(error) = written {
+            // They do not count, also not after a restart.
+            if self.end + FRAME <= self.size {
+                let _ = self.file.write_all_at(&END, self.end);
+            }
+            return Err(error.into());
+        }
         (self.end, self.checksum) = (end, checksum);
         self.number += i64::try_from(entries.len()).map_err(io::Error::other)?;
         Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8], end: u64) -> io::Result<()> {
+        self.grow(end)?;
+        self.file.write_all_at(bytes, self.end)?;
+        self.file.sync_data()
     }
 
     fn grow(&mut self, end: u64) -> io::Result<()> {
@@ -158,13 +177,23 @@ impl Journal {
         number: i64,
         mut each: impl FnMut(&[u8]) -> Result<(), DatabaseError>,
     ) -> Result<(), DatabaseError> {
+        let mut last = self.base;
         self.scan(|at, entry, _| {
-            if at <= number {
+            last = at;
+            if at <= number || at > self.number {
                 return Ok(());
             }
             each(entry)
                 .map_err(|error| DatabaseError(format!("entry {at} of the journal: {error}")))
-        })
+        })?;
+        if last < self.number {
+            return Err(DatabaseError(format!(
+                "the journal {} ends with entry {last}, and {} were written",
+                self.path.display(),
+                self.number
+            )));
+        }
+        Ok(())
     }
 
     /// Calls `each` for all entries that are whole, with their number and checksum.
@@ -175,13 +204,16 @@ impl Journal {
         let mut file = BufReader::with_capacity(64 * 1024, File::open(&self.path)?);
         let mut header = Header::default();
         file.read_exact(&mut header)?;
-        let mut checksum = crc32fast::hash(&header);
+        let Some((_, mut checksum)) = number_in(header) else {
+            return Ok(());
+        };
         let mut left = self.size.saturating_sub(HEADER);
         for number in self.base + 1.. {
             let mut frame = [[0; 4]; 2];
-            if left < FRAME || file.read_exact(frame.as_flattened_mut()).is_err() {
+            if left < FRAME {
                 break;
             }
+            file.read_exact(frame.as_flattened_mut())?;
             let [length, expected] = frame.map(u32::from_le_bytes);
             left -= FRAME;
             if length == 0 || u64::from(length) > left {
@@ -217,41 +249,43 @@ impl Journal {
     /// Forgets all entries: they are in the file itself, durably. What stays is their number, by which the two files are known
     /// to belong together.
     pub fn clear(&mut self) -> Result<(), DatabaseError> {
-        if self.is_empty() && !self.unsure {
+        if self.is_empty() && !self.unsure && !self.refused {
             return Ok(());
         }
-        let header = header(self.number);
+        let (header, checksum) = header(self.number);
         self.unsure = true;
-        self.grow(HEADER)?;
-        self.file.write_all_at(&header, 0)?;
-        if self.size > KEPT {
-            self.size = GROWTH as u64;
-            self.file.set_len(self.size)?;
-        }
+        let bytes: Vec<_> = header.into_iter().chain(END).collect();
+        self.file.write_all_at(&bytes, 0)?;
         self.file.sync_data()?;
         self.base = self.number;
-        (self.end, self.checksum) = (HEADER, crc32fast::hash(&header));
-        self.unsure = false;
+        (self.end, self.checksum) = (HEADER, checksum);
+        (self.unsure, self.refused) = (false, false);
+        self.size = self.size.max(HEADER + FRAME);
+        if self.size > LARGE && self.file.set_len(GROWTH as u64).is_ok() {
+            self.size = GROWTH as u64;
+        }
         Ok(())
     }
 }
 
-fn header(number: i64) -> Header {
+/// A header, and its checksum.
+fn header(number: i64) -> (Header, u32) {
     let said = [MAGIC, number.to_le_bytes()];
-    let checksum = crc32fast::hash(said.as_flattened()).to_le_bytes();
+    let checksum = crc32fast::hash(said.as_flattened());
     let mut header = Header::default();
-    let bytes = said.as_flattened().iter().chain(&checksum);
+    let bytes = said.into_iter().flatten().chain(checksum.to_le_bytes());
     header
         .iter_mut()
         .zip(bytes)
-        .for_each(|(to, from)| *to = *from);
-    header
+        .for_each(|(to, from)| *to = from);
+    (header, checksum)
 }
 
-/// The number that a header tells, if it is one.
-fn number_in(found: Header) -> Option<i64> {
+/// The number that a header tells and its checksum, if it is one.
+fn number_in(found: Header) -> Option<(i64, u32)> {
     let number = i64::from_le_bytes(found.get(8..16)?.try_into().ok()?);
-    (found == header(number)).then_some(number)
+    let (header, checksum) = header(number);
+    (found == header).then_some((number, checksum))
 }
 
 /// The checksum over an entry and all before it.
@@ -287,9 +321,12 @@ mod tests {
             .append(&[said("one"), said("two"), said("three")])
             .unwrap();
         journal.clear().unwrap();
-        assert!(journal.is_empty());
+        drop(journal);
+        let mut journal = Journal::open(&path, 3).unwrap();
+        assert!(journal.is_empty() && entries(&journal).is_empty());
         // As long as the first, so that the second follows it in the file again.
         journal.append(&[said("ONE")]).unwrap();
+        drop(journal);
         let again = Journal::open(&path, 3).unwrap();
         assert_eq!(
             (entries(&again), again.number()),
@@ -304,7 +341,49 @@ mod tests {
         let path = dir.path().join("journal");
         std::fs::write(&path, "SQLite format 3\0 and more of the kind").unwrap();
         let why = Journal::open(&path, 0).err().unwrap().to_string();
-        assert!(why.contains("another version"), "{why}");
+        assert!(why.contains("not of this version"), "{why}");
+    }
+
+    #[test]
+    fn a_first_start_that_ended_early_is_made_up_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        for begun in [&[][..], &MAGIC[..5], &[0; 100][..]] {
+            std::fs::write(&path, begun).unwrap();
+            let mut journal = Journal::open(&path, 0).unwrap();
+            journal.append(&[b"one".to_vec()]).unwrap();
+            drop(journal);
+            assert_eq!(entries(&Journal::open(&path, 0).unwrap()).len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_another_time_of_the_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let mut journal = Journal::open(&path, 0).unwrap();
+        journal.append(&[b"one".to_vec(), b"two".to_vec()]).unwrap();
+        journal.clear().unwrap();
+        drop(journal);
+        let refused = |contained| Journal::open(&path, contained).err().unwrap().to_string();
+        assert!(refused(1).contains("is newer"), "{}", refused(1));
+        assert!(refused(3).contains("is older"), "{}", refused(3));
+        assert!(Journal::open(&path, 2).is_ok());
+    }
+
+    #[test]
+    fn entries_that_are_gone_are_missed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let mut journal = Journal::open(&path, 0).unwrap();
+        journal.append(&[b"one".to_vec(), b"two".to_vec()]).unwrap();
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.write_all_at(b"T", HEADER + FRAME + 3 + FRAME).unwrap();
+        let why = journal.after(0, |_| Ok(())).unwrap_err().to_string();
+        assert!(
+            why.contains("ends with entry 1, and 2 were written"),
+            "{why}"
+        );
     }
 
     proptest! {
@@ -342,6 +421,7 @@ mod tests {
             prop_assert!(found.len() >= answered);
             prop_assert_eq!(&found[..], &all[..found.len()]);
             again.append(&[vec![7; 10]]).unwrap();
+            drop(again);
             let after = entries(&Journal::open(&path, 0).unwrap());
             prop_assert_eq!(&after[..found.len()], &found[..]);
             prop_assert_eq!(after.get(found.len()), Some(&vec![7; 10]));

@@ -335,7 +335,12 @@ async fn an_entry_that_is_not_understood_is_named_and_kept() {
     let alone = Database::open_with_journal(&path, &[SCHEMA, CONTAINED], replay);
     let why = alone.err().unwrap().to_string();
     assert!(why.contains("put that file back"), "{why}");
-    assert_eq!(count(&open_with_journal(left.path())).await, 1);
+    let again = open_with_journal(left.path());
+    assert_eq!(count(&again).await, 1);
+    again.write(insert(2)).await.unwrap();
+    drop(again);
+    let path = left.path().join("n.db");
+    Database::open_with_journal(&path, &[SCHEMA, CONTAINED, "SELECT 1"], replay).unwrap();
 }
 
 #[tokio::test]
@@ -349,5 +354,8 @@ async fn a_file_without_its_journal_is_refused() {
     let path = left.path().join("n.db");
     let refused = Database::open_with_journal(&path, &[SCHEMA, CONTAINED], replay);
     let why = refused.err().unwrap().to_string();
-    assert!(why.contains("n.journal") && why.contains("backup"), "{why}");
+    assert!(
+        why.contains("n.journal is missing") && why.contains("backup"),
+        "{why}"
+    );
 }

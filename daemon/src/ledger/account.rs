@@ -114,7 +114,7 @@ pub fn steps_of(
 ) -> Result<Vec<HistoryEntry>, DatabaseError> {
     let mut select = connection.prepare_cached(
         "SELECT operation, state, new_id, reason, intent_at, sent_at, ended_at FROM events INDEXED BY events_by_message
-         WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND queue_arn = ?1",
+         WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND +message_id = ?2 AND queue_arn = ?1",
     )?;
     let mut rows = select.query([queue_arn, message_id])?;
     let mut history = Vec::new();

@@ -207,7 +207,7 @@ fn after(
 ) -> Result<Vec<HistoryEntry>, DatabaseError> {
     let mut select = connection.prepare_cached(&format!(
         "{LINK} events INDEXED BY events_by_message CROSS JOIN returns USING (operation, message_id)
-         WHERE substr(events.message_id, 1, 8) = substr(?2, 1, 8) AND events.message_id = ?2 AND queue_arn = ?1"
+         WHERE substr(events.message_id, 1, 8) = substr(?2, 1, 8) AND +events.message_id = ?2 AND queue_arn = ?1"
     ))?;
     let links = select
         .query_map(params![queue_arn, message_id], link)?

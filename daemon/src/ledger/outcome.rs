@@ -19,7 +19,7 @@ impl Ledger {
                 Ok(connection
                     .prepare_cached(
                         "SELECT queue_arn, message_id FROM events INDEXED BY events_by_new_id
-                         WHERE substr(new_id, 1, 8) = substr(?1, 1, 8) AND new_id = ?1 LIMIT 1",
+                         WHERE substr(new_id, 1, 8) = substr(?1, 1, 8) AND new_id IS NOT NULL AND +new_id = ?1 LIMIT 1",
                     )?
                     .query_row([new_id], |row| Ok((row.get(0)?, row.get(1)?)))
                     .optional()?)
@@ -41,7 +41,7 @@ impl Ledger {
                     Some(message_id) => connection
                         .prepare_cached(
                             "SELECT rowid FROM events INDEXED BY events_by_message
-                             WHERE substr(message_id, 1, 8) = substr(?1, 1, 8) AND message_id = ?1 AND operation = ?2",
+                             WHERE substr(message_id, 1, 8) = substr(?1, 1, 8) AND +message_id = ?1 AND operation = ?2",
                         )?
                         .query_row([&message_id, &id], |row| row.get(0))
                         .optional()?,

@@ -247,7 +247,7 @@ pub fn sent_as(
         "SELECT operation, message_id, signature,
          EXISTS (SELECT 1 FROM returns WHERE returns.operation = events.operation AND returns.message_id = events.message_id)
          FROM events INDEXED BY events_by_new_id CROSS JOIN operations ON operations.id = operation
-         WHERE substr(new_id, 1, 8) = substr(?1, 1, 8) AND new_id = ?1 AND world = ?2 AND sends_to IS NOT ?3
+         WHERE substr(new_id, 1, 8) = substr(?1, 1, 8) AND new_id IS NOT NULL AND +new_id = ?1 AND world = ?2 AND sends_to IS NOT ?3
          LIMIT 1",
     )?;
     // The message's own id says more: its request id may be of an invocation before its last redrive.

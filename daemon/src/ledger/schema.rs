@@ -134,7 +134,8 @@ ALTER TABLE verifications ADD COLUMN considered_alike INTEGER NOT NULL DEFAULT 0
 ";
 
 /// Ids are random, so each dirties a page of its own in an index of them; with their beginnings alone, which tell all but few
-/// apart, an index has a third of the pages. SQLite takes it where it is named, and the id is compared as well.
+/// apart, an index has a third of the pages. SQLite takes it where it is named. The id is compared as well, with a
+/// `+` before it: otherwise its value would take the place of the column in the expression, and the index would not fit.
 const BY_BEGINNING: &str = "
 DROP INDEX events_by_message;
 DROP INDEX events_by_new_id;

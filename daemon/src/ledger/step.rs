@@ -228,7 +228,7 @@ fn judge(
     let mut select = connection.prepare_cached(
         "SELECT operation, state, unknowns, intent_at, rowid,
          queue_arn = ?2 AND (SELECT world FROM operations WHERE id = operation) = ?3
-         FROM events INDEXED BY events_by_message WHERE substr(message_id, 1, 8) = substr(?1, 1, 8) AND message_id = ?1",
+         FROM events INDEXED BY events_by_message WHERE substr(message_id, 1, 8) = substr(?1, 1, 8) AND +message_id = ?1",
     )?;
     let mut rows = select.query(params![arrival.message_id, queue_arn, world])?;
     while let Some(known) = rows.next()? {
@@ -336,32 +336,32 @@ fn record(
         let (sql, text) = match step {
             Step::Sent(new_id) => (
                 "UPDATE events INDEXED BY events_by_message SET state = 'sent', new_id = ?4, reason = NULL, sent_at = ?3
-                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1",
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND +message_id = ?2 AND operation = ?1",
                 Some(new_id),
             ),
             Step::Postponed(why) => (
                 "UPDATE events INDEXED BY events_by_message SET state = 'planned', reason = ?4, intent_at = ?3
-                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1 AND state = 'intent'",
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND +message_id = ?2 AND operation = ?1 AND state = 'intent'",
                 why.as_ref(),
             ),
             Step::Unknown(why) => (
                 "UPDATE events INDEXED BY events_by_message SET in_doubt = 1, unknowns = unknowns + 1, reason = ?4
-                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1 AND state = 'intent'",
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND +message_id = ?2 AND operation = ?1 AND state = 'intent'",
                 Some(why),
             ),
             Step::Failed(why) => (
                 "UPDATE events INDEXED BY events_by_message SET state = 'failed', reason = ?4, ended_at = ?3
-                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1 AND state = 'intent'",
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND +message_id = ?2 AND operation = ?1 AND state = 'intent'",
                 Some(why),
             ),
             Step::Skipped(why) => (
                 "UPDATE events INDEXED BY events_by_message SET state = 'skipped', reason = ?4, ended_at = ?3
-                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1 AND state = 'intent'",
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND +message_id = ?2 AND operation = ?1 AND state = 'intent'",
                 Some(why),
             ),
             Step::Deleted => (
                 "UPDATE events INDEXED BY events_by_message SET state = 'deleted', ended_at = ?3, receipt_handle = ?4
-                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND message_id = ?2 AND operation = ?1 AND state = 'sent'",
+                 WHERE substr(message_id, 1, 8) = substr(?2, 1, 8) AND +message_id = ?2 AND operation = ?1 AND state = 'sent'",
                 None,
             ),
         };

@@ -68,7 +68,7 @@ impl Taken {
         let mut insert = connection.prepare_cached(
             "INSERT OR IGNORE INTO returns (operation, message_id, back_as, back_in, taken, signature, alike, at)
              SELECT operation, message_id, ?3, ?4, 1, NULL, 0, ?5 FROM events INDEXED BY events_by_new_id
-             WHERE substr(new_id, 1, 8) = substr(?2, 1, 8) AND new_id = ?2 AND operation = ?1",
+             WHERE substr(new_id, 1, 8) = substr(?2, 1, 8) AND new_id IS NOT NULL AND +new_id = ?2 AND operation = ?1",
         )?;
         for Outcome { message_id, step } in outcomes {
             if let Step::Sent(back_as) = step {

@@ -66,8 +66,9 @@ impl Run {
             return Ok(Dealt::default());
         }
         let received = u64::try_from(letters.len()).unwrap_or(0);
-        let new = !self.takes_back() || self.meet(&letters);
+        // In this order: see `perhaps_met_all`.
         let letters = self.take_in_hand(letters);
+        let new = !self.takes_back() || self.meet(&letters);
         let messages: Vec<_> = letters.iter().map(message).collect();
         let dealt = tokio::select! {
             dealt = self.deal_in_order(letters) => dealt,

@@ -107,13 +107,14 @@ impl Run {
 
     /// Makes messages visible again.
     pub(super) async fn put_back(&self, messages: Vec<Message>) {
-        let messages = self.let_go(messages);
         {
+            // Before it is let go: see `perhaps_met_all`.
             let mut met = lock(&self.met);
             for (id, _) in &messages {
                 met.remove(id);
             }
         }
+        let messages = self.let_go(messages);
         self.release(messages.into_iter().map(|(_, handle)| handle).collect())
             .await;
     }
@@ -167,12 +168,16 @@ impl Run {
             return;
         }
         let store = &self.engine.mirror.store;
-        if let Ok(count) = store.remove(&self.queue.arn, gone).await {
-            let queue = self.queue.name.clone();
-            self.engine
-                .state
-                .report(Reading::Mirrored { queue, count })
-                .await;
+        match store.remove(&self.queue.arn, gone.clone()).await {
+            Ok(count) => {
+                let queue = self.queue.name.clone();
+                let reading = Reading::Mirrored { queue, count };
+                self.engine.state.report(reading).await;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the mirror shows deleted events until it can be written");
+                lock(&self.gone).extend(gone);
+            }
         }
     }
 

@@ -144,10 +144,13 @@ impl Run {
 
     /// Runs to the end.
     pub async fn carry_out(self) -> Ended {
-        Arc::new(self).to_its_end().await
+        let run = Arc::new(self);
+        let ended = run.to_its_end().await;
+        run.forget_gone().await;
+        ended
     }
 
-    async fn to_its_end(self: Arc<Self>) -> Ended {
+    async fn to_its_end(self: &Arc<Self>) -> Ended {
         if let Err(error) = self.take_up().await {
             return Ended::Ledger(error);
         }
@@ -187,12 +190,19 @@ impl Run {
             let run = Arc::clone(self);
             async move { run.work().await }
         };
-        let workers: JoinSet<()> = (0..workers).map(worker).collect();
+        let mut workers: JoinSet<()> = (0..workers).map(worker).collect();
         let done = CancellationToken::new();
         // Side by side: what is told, and taken out of the mirror, takes its time.
         tokio::join!(
             async {
-                workers.join_all().await;
+                while let Some(ended) = workers.join_next().await {
+                    if let Err(error) = ended {
+                        // Resumed, it finds in the ledger what was under way.
+                        self.end(Ended::Asks(format!(
+                            "a defect of this program ended a part of the redrive: {error}"
+                        )));
+                    }
+                }
                 done.cancel();
             },
             self.report_regularly(&done),
@@ -413,8 +423,11 @@ impl Run {
     /// Ends a run that takes back when it has met as many messages as there were, or nothing new for some time.
     fn perhaps_met_all(&self) {
         let most = HELD_MAX.min(self.there.load(Ordering::SeqCst));
-        // A batch under way may put messages back.
-        let all = lock(&self.met).len() >= most && lock(&self.in_hand).is_empty();
+        // A batch under way may put messages back. One that it will is in its hand as long as it counts as met.
+        let all = {
+            let met = lock(&self.met);
+            met.len() >= most && lock(&self.in_hand).is_empty()
+        };
         if all || lock(&self.new_at).elapsed() > self.patience() {
             self.over.store(true, Ordering::SeqCst);
         }
