@@ -53,7 +53,7 @@ pub fn steps(planned: u64, manner: &Manner, fifo: bool, at_once: Option<u64>) ->
     if planned <= RAMPED_ABOVE || manner.all_at_once || manner.careful || fifo {
         return Vec::new();
     }
-    let most = at_once.unwrap_or(u64::MAX).max(planned / STEPS_MAX).max(1);
+    let most = at_once.unwrap_or(u64::MAX).max(planned.div_ceil(STEPS_MAX));
     let (mut steps, mut left, mut size) = (Vec::new(), planned, 1_u64);
     while left > 0 {
         let wanted = if size > LARGEST { left } else { size };
