@@ -81,9 +81,10 @@ pub async fn list(
     let asked = asked(&topology, queue.as_deref())?;
     let condition = condition(mirror, &asked, filter, &topology).await?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    // Counted first: whoever reads that so many are mirrored finds them in the list.
+    let (mirrored, approximate_total) = held(mirror, state, &asked).await?;
     let rows = mirror.store.list(arns(&asked), condition, limit).await;
     let rows = rows.map_err(disk)?.ok_or_else(search::too_long)?;
-    let (mirrored, approximate_total) = held(mirror, state, &asked).await?;
     let redriven = redriven(mirror, &rows).await?;
     let events: Vec<_> = rows
         .iter()
