@@ -283,8 +283,7 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, DatabaseEr
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(path)
-        .map_err(|error| DatabaseError(error.to_string()))?;
+        .open(path)?;
     let connection = Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -394,8 +393,8 @@ impl Owner {
             }
         }
         let outcome = begun.and_then(|()| self.commit());
-        if outcome.is_err() && !self.connection.is_autocommit() {
-            let _ = self.connection.execute_batch("ROLLBACK");
+        if outcome.is_err() {
+            self.roll_back();
         }
         for write in written {
             (write.answer)(outcome.clone());
@@ -468,9 +467,9 @@ impl Owner {
                 self.append(&entries)
             }
         });
-        if outcome.is_err() && !self.connection.is_autocommit() {
+        if outcome.is_err() {
             // All that counts is done again; see `catch_up`.
-            let _ = self.connection.execute_batch("ROLLBACK");
+            self.roll_back();
         }
         for write in written {
             (write.answer)(outcome.clone());
@@ -574,10 +573,7 @@ impl Owner {
             commit.map_err(DatabaseError::from)
         });
         if let Err(error) = committed {
-            if !self.connection.is_autocommit() {
-                // Without this the next BEGIN would fail, too. There is nothing more to do when it fails itself.
-                let _ = self.connection.execute_batch("ROLLBACK");
-            }
+            self.roll_back();
             return Err(error);
         }
         if let Some(own) = &mut self.journaled {
@@ -619,11 +615,18 @@ impl Owner {
         let done = own
             .journal
             .after(own.contained, |entry| (own.replay)(&self.connection, entry));
-        if done.is_err() && !self.connection.is_autocommit() {
-            // The reason that counts is the first.
-            let _ = self.connection.execute_batch("ROLLBACK");
+        if done.is_err() {
+            self.roll_back();
         }
         done
+    }
+
+    /// Ends the transaction that failed, unless SQLite did: otherwise the next `BEGIN` would fail, too. There is nothing more
+    /// to do when that fails itself; the reason that counts is the first.
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
     }
 
     /// SQLite ends the whole transaction itself when the disk is full or fails; nothing may follow in the same group then.

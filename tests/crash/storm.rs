@@ -152,46 +152,43 @@ impl fmt::Display for Report {
     }
 }
 
-/// Storms with one seed after the other until `kills` are reached.
-async fn storms(route: Route, count: usize, kills: usize) {
-    let (mut seed, mut killed) = (1, 0);
-    while killed < kills {
-        killed += storm(Blow::Kill, route, seed, count).await.kills;
-        seed += 1;
+/// Storms with one seed after the other until so many `blows` are reached.
+async fn storms(blow: Blow, route: Route, count: usize, blows: usize) -> Vec<Report> {
+    let (mut reports, mut struck) = (Vec::new(), 0);
+    for seed in 1.. {
+        if struck >= blows {
+            break;
+        }
+        let report = storm(blow, route, seed, count).await;
+        struck += report.kills;
+        reports.push(report);
     }
+    reports
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_kills_lose_nothing_on_the_way_to_a_queue() {
-    storms(Route::Queue, 10_000, 50).await;
+    storms(Blow::Kill, Route::Queue, 10_000, 50).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifteen_kills_lose_nothing_on_the_way_to_a_function() {
-    storms(Route::Function, 2_000, 15).await;
+    storms(Blow::Kill, Route::Function, 2_000, 15).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_neither_reorder_nor_double_what_is_in_groups() {
-    let (mut seed, mut killed) = (1, 0);
-    while killed < 10 {
-        let report = storm(Blow::Kill, Route::Fifo, seed, 1_000).await;
+    for report in storms(Blow::Kill, Route::Fifo, 1_000, 10).await {
         assert_eq!(report.verdict.duplicates.len(), 0, "{report}");
-        killed += report.kills;
-        seed += 1;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn graceful_stops_double_nothing() {
     for (route, count) in [(Route::Queue, 5_000), (Route::Function, 1_000)] {
-        let (mut seed, mut stops) = (1, 0);
-        while stops < 2 {
-            let report = storm(Blow::Stop, route, seed, count).await;
+        for report in storms(Blow::Stop, route, count, 2).await {
             let doubled = report.verdict.duplicates.len();
             assert_eq!((doubled, report.in_doubt), (0, 0), "{report}");
-            stops += report.kills;
-            seed += 1;
         }
     }
 }

@@ -204,9 +204,10 @@ impl Store {
     pub async fn remove(
         &self,
         queue_arn: &str,
-        message_ids: Vec<String>,
+        message_ids: &[String],
     ) -> Result<u64, DatabaseError> {
         let queue_arn = queue_arn.to_owned();
+        let message_ids = serde_json::to_string(message_ids)?;
         self.database
             .write(move |connection| {
                 connection
@@ -214,7 +215,7 @@ impl Store {
                         "DELETE FROM event WHERE rowid IN (SELECT rowid FROM event
                          WHERE queue_arn = ?1 AND message_id IN (SELECT value FROM json_each(?2)))",
                     )?
-                    .execute(params![queue_arn, serde_json::to_string(&message_ids)?])?;
+                    .execute(params![queue_arn, message_ids])?;
                 count(connection, &queue_arn)
             })
             .await

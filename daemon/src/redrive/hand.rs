@@ -168,7 +168,7 @@ impl Run {
             return;
         }
         let store = &self.engine.mirror.store;
-        match store.remove(&self.queue.arn, gone.clone()).await {
+        match store.remove(&self.queue.arn, &gone).await {
             Ok(count) => {
                 let queue = self.queue.name.clone();
                 let reading = Reading::Mirrored { queue, count };

@@ -193,7 +193,7 @@ mod tests {
             [before.clone()]
         );
         store.keep(QUEUE, "op", vec![before.clone()]).await.unwrap();
-        store.remove(QUEUE, vec!["m-1".to_owned()]).await.unwrap();
+        store.remove(QUEUE, &["m-1".to_owned()]).await.unwrap();
         drop(store);
         let store = Store::open(dir.path(), "world".to_owned()).await.unwrap();
         let id = event_id(QUEUE, "m-1");

@@ -41,7 +41,7 @@ async fn only_a_complete_scan_forgets() {
     assert_eq!(list[0].message_id, "a");
     // 6 receives, 3 of them looks of ours.
     assert_eq!(list[0].receives, 3);
-    assert_eq!(store.remove(QUEUE, vec!["a".to_owned()]).await.unwrap(), 0);
+    assert_eq!(store.remove(QUEUE, &["a".to_owned()]).await.unwrap(), 0);
 }
 
 #[tokio::test]
