@@ -115,18 +115,36 @@ pub struct Manner {
     /// Without the steps that more than [`RAMPED_ABOVE`] events go in.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_at_once: bool,
+    /// By a message move task of SQS instead of by the daemon: of the whole queue, unchanged, to a queue, and without
+    /// knowing what becomes of any event. [`Self::rate`] is then a whole number up to [`NATIVE_RATE_MAX`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub native: bool,
 }
 
 impl Manner {
     /// Refuses what cannot be meant.
     pub fn check(&self) -> Result<(), Problem> {
+        let no = |what: &str, why: String, fix: &str| {
+            Err(Problem::new(ProblemKind::Usage, what, why, fix))
+        };
         match self.rate {
-            Some(rate) if !(rate > 0.0 && rate <= RATE_MAX) => Err(Problem::new(
-                ProblemKind::Usage,
+            Some(rate) if !(rate > 0.0 && rate <= RATE_MAX) => no(
                 "the rate is not possible",
                 format!("{rate} events per second are not above 0 and at most {RATE_MAX}"),
                 "choose another, or none to go as fast as it can",
-            )),
+            ),
+            Some(rate) if self.native && (rate.fract() > 0.0 || rate > NATIVE_RATE_MAX) => no(
+                "the rate is not possible",
+                format!(
+                    "SQS moves a whole number of messages per second, from 1 to {NATIVE_RATE_MAX}, and not {rate}"
+                ),
+                "choose another, or none to leave it to SQS",
+            ),
+            _ if self.native && self.careful => no(
+                "a message move task is not careful",
+                "SQS moves messages by itself and asks about none".to_owned(),
+                "leave out --native, or --careful",
+            ),
             _ => Ok(()),
         }
     }
@@ -135,6 +153,9 @@ impl Manner {
 /// More events than this go in steps: each waits until those before it are proven processed, and all stop when too many
 /// come back.
 pub const RAMPED_ABOVE: u64 = 20;
+
+/// Messages that a move task of SQS moves per second at most. (SQS API Reference, `StartMessageMoveTask`.)
+pub const NATIVE_RATE_MAX: f64 = 500.0;
 
 /// The highest cap on events per second.
 pub const RATE_MAX: f64 = 100_000.0;
@@ -267,6 +288,9 @@ pub struct Redrive {
     /// Events that were sent and taken back before they were processed.
     #[serde(default)]
     pub taken_back: u64,
+    /// About how many a message move task of SQS has moved, when that does it: then nothing counts as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<u64>,
     /// Why it cannot be known which events settled, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unverified: Option<String>,
@@ -311,6 +335,7 @@ impl Redrive {
             returned: 0,
             returned_alike: 0,
             taken_back: 0,
+            moved: plan.manner.native.then_some(0),
             unverified: plan.verification.unverified.clone(),
             step: None,
             reason: None,
@@ -450,5 +475,29 @@ mod tests {
         }
         assert!(rate(0.1).is_ok());
         assert!(Manner::default().check().is_ok());
+    }
+
+    #[test]
+    fn a_move_task_takes_what_sqs_takes() {
+        let native = |rate, careful| {
+            let manner = Manner {
+                rate,
+                careful,
+                native: true,
+                ..Manner::default()
+            };
+            manner.check().is_ok()
+        };
+        for (rate, possible) in [
+            (None, true),
+            (Some(1.0), true),
+            (Some(500.0), true),
+            (Some(501.0), false),
+            (Some(0.5), false),
+            (Some(1.5), false),
+        ] {
+            assert_eq!(native(rate, false), possible, "{rate:?}");
+        }
+        assert!(!native(None, true));
     }
 }

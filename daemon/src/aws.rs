@@ -7,6 +7,7 @@ pub mod discovery;
 pub mod functions;
 pub mod logs;
 pub mod metrics;
+pub mod move_tasks;
 pub mod queues;
 
 use std::collections::BTreeSet;

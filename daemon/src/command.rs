@@ -24,7 +24,7 @@ use crate::lint::{self, Facts};
 use crate::mirror::{self, Mirror, copy, decode, known, search, store::Mirrored};
 use crate::origin::Evidence;
 use crate::pattern::Patterns;
-use crate::plan::{self, Frozen, Plans};
+use crate::plan::{self, Frozen, Plans, native};
 use crate::redrive::{Engine, ramp};
 use crate::state::State;
 use crate::tasks;
@@ -286,6 +286,9 @@ impl Commands {
         let topology = self.state.topology();
         let queue = known(&topology, queue)?;
         plan::selectable(queue, &selection)?;
+        if manner.native {
+            native::possible(queue, &selection, edit.is_some(), &topology)?;
+        }
         let (planned, message_ids, evidence) = match &selection {
             Selection::Everything => self.everything(queue).await?,
             Selection::Chosen(ids) => self.chosen(queue, ids).await?,
@@ -296,6 +299,9 @@ impl Commands {
         }
         plan::editable(edit.as_ref(), &selection, planned)?;
         let (target, elsewhere) = plan::route(queue, &evidence, to, &topology)?;
+        if manner.native {
+            native::to_a_queue(queue, &target)?;
+        }
         let account_id = self.state.snapshot().account_id.clone();
         if account_id.is_empty() {
             return Err(Problem::new(
@@ -313,7 +319,10 @@ impl Commands {
             message_ids: &message_ids,
             edited: edit.is_some(),
         };
-        let facts = Box::pin(gather(&self.aws, &self.mirror, &topology, &subject)).await;
+        let mut facts = Box::pin(gather(&self.aws, &self.mirror, &topology, &subject)).await;
+        if manner.native {
+            facts.verification = native::unverified();
+        }
         let steps = ramp::planned(&facts, &manner, queue.fifo);
         let plan = Plan {
             plan_id: uuid::Uuid::new_v4().to_string(),
@@ -335,9 +344,12 @@ impl Commands {
         };
         let mut plan = self.with_outlook(plan, facts, queue, &message_ids).await?;
         let unverified = plan.verification.unverified.as_deref();
-        plan.outlook
-            .lint
-            .extend(ramp::note(&plan.steps, unverified));
+        let note = ramp::note(&plan.steps, unverified);
+        plan.outlook.lint.extend(note);
+        if plan.manner.native {
+            let mixed = native::mixed(queue, &plan.target, &topology);
+            plan.outlook.lint.splice(0..0, mixed);
+        }
         self.plans.keep(Frozen {
             plan: plan.clone(),
             message_ids,

@@ -10,6 +10,7 @@
 mod account;
 mod audit;
 mod chain;
+mod moved;
 mod outcome;
 mod returned;
 mod schema;

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use patterns_core::failed::{Origin, OriginKind};
-use patterns_core::operation::{Level, Lint, Manner, Outlook, Selection, Verification};
+use patterns_core::operation::{
+    Level, Lint, Manner, NATIVE_RATE_MAX, Outlook, Selection, Verification,
+};
 use patterns_core::problem::Problem;
 
 use crate::ledger::ALIKE_MAX;
 use crate::mirror::signature::NO_ERROR;
+use crate::redrive::native;
 use crate::redrive::ramp::UNVERIFIED_WAIT;
 
 /// A call takes about this long, in milliseconds, and so many are under way at once, unless a redrive is careful: for an
@@ -135,8 +138,14 @@ impl Consumer {
 
 /// What to expect of a redrive, the worst first.
 pub fn outlook(facts: &Facts, manner: &Manner, steps: usize) -> Outlook {
-    let expected_calls = calls(facts);
-    let expected_seconds = seconds(facts, manner, steps, expected_calls);
+    let (expected_calls, expected_seconds) = if manner.native {
+        let seconds = paced(facts, manner.rate.unwrap_or(NATIVE_RATE_MAX));
+        // One starts the move task, and the others ask how far it is.
+        (seconds / native::LOOK.as_secs() + 2, seconds)
+    } else {
+        let calls = calls(facts);
+        (calls, seconds(facts, manner, steps, calls))
+    };
     let mut lint: Vec<Lint> = [
         moving(facts),
         denied(facts),
@@ -175,15 +184,18 @@ pub fn outlook(facts: &Facts, manner: &Manner, steps: usize) -> Outlook {
 fn seconds(facts: &Facts, manner: &Manner, steps: usize, calls: u64) -> u64 {
     let at_once = if manner.careful { 1 } else { CALLS_AT_ONCE };
     let called = (calls * CALL_MS).div_ceil(1000 * at_once);
-    let planned = f64::from(u32::try_from(facts.planned).unwrap_or(u32::MAX));
-    let paced = manner.rate.map_or(0, |rate| {
-        let long = Duration::try_from_secs_f64((planned / rate).ceil());
-        long.map_or(u64::MAX, |long| long.as_secs())
-    });
+    let paced = manner.rate.map_or(0, |rate| paced(facts, rate));
     let window = facts.verification.window_seconds;
     let wait = window.unwrap_or(UNVERIFIED_WAIT.as_secs());
     let waits = u64::try_from(steps.saturating_sub(1)).unwrap_or(u64::MAX);
     called.max(paced).saturating_add(waits.saturating_mul(wait))
+}
+
+/// How long the events take at so many per second.
+fn paced(facts: &Facts, rate: f64) -> u64 {
+    let planned = f64::from(u32::try_from(facts.planned).unwrap_or(u32::MAX));
+    let long = Duration::try_from_secs_f64((planned / rate).ceil());
+    long.map_or(u64::MAX, |long| long.as_secs())
 }
 
 /// Ten events take a receive and a delete, and one send or ten invocations. Events that were not chosen are received, too.

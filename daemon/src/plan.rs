@@ -1,5 +1,7 @@
 //! Plans: a selection frozen with its route, for someone to confirm. Deciding is pure; [`Plans`] remembers.
 
+pub mod native;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 

@@ -8,6 +8,7 @@ mod batch;
 mod climb;
 mod group;
 mod hand;
+pub mod native;
 mod pace;
 mod point;
 pub mod ramp;
@@ -364,9 +365,13 @@ impl Engine {
             None => self.claims.of(&queue.name).take().await,
         };
         while !self.stop.is_cancelled() {
-            let ended = Run::new(self.clone(), task.clone(), queue.clone(), stop.clone())
-                .carry_out()
-                .await;
+            let ended = if task.plan.manner.native {
+                self.hand_over(task, queue, stop).await
+            } else {
+                Run::new(self.clone(), task.clone(), queue.clone(), stop.clone())
+                    .carry_out()
+                    .await
+            };
             let written = match ended {
                 Ended::Stopped => self.end_cancelled(task).await,
                 Ended::Asks(why) => self.ask(task, why).await,

@@ -7,6 +7,7 @@
 //! - `faults`: what AWS and the network do wrong
 //! - `disk`: a ledger that cannot be written
 //! - `take_back`: what was sent and not processed comes back
+//! - `native`: what a message move task of SQS moves
 //!
 //! Each proves the same of every event: none lost, none altered, and every one that went twice is listed as in doubt. The
 //! figures are printed, one line a redrive:
@@ -28,6 +29,7 @@ mod disk;
 mod events;
 mod faults;
 mod function;
+mod native;
 mod points;
 mod ramp;
 mod storm;

@@ -29,6 +29,10 @@ fn is_of_functions(point: &str) -> bool {
     matches!(point, "before_invoke" | "after_invoke")
 }
 
+fn is_of_moves(point: &str) -> bool {
+    matches!(point, "before_move" | "after_move")
+}
+
 fn is_of_edits(point: &str) -> bool {
     matches!(point, "before_keep" | "after_keep")
 }
@@ -135,7 +139,7 @@ fn on_the_way(route: Route) -> impl Iterator<Item = &'static str> {
             Route::Queue | Route::Fifo => is_of_functions(point),
             Route::Function => of_queues,
         };
-        !elsewhere && !is_of_edits(point)
+        !elsewhere && !is_of_edits(point) && !is_of_moves(point)
     })
 }
 

@@ -19,6 +19,7 @@ mod killed;
 mod killed_midway;
 mod leveling;
 mod mistakes;
+mod native;
 mod notifications;
 mod ramp;
 mod refused;

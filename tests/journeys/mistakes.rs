@@ -68,6 +68,13 @@ async fn redrives_that_cannot_be_meant_are_refused_with_the_reason() {
         let parts = ["events per second are not above 0 and at most 100000"];
         redrive(&[QUEUE_FAILURES, "--rate", rate], 2, "usage", &parts);
     }
+    for rate in ["501", "0.5"] {
+        let parts = ["a whole number of messages per second, from 1 to 500"];
+        let args = [QUEUE_FAILURES, "--native", "--rate", rate];
+        redrive(&args, 2, "usage", &parts);
+    }
+    let parts = ["no queue sends its failures here"];
+    redrive(&[HANDOFF_FAILURES, "--native"], 1, "conflict", &parts);
     let there = ["cannot go to", "they are there already"];
     redrive(
         &[QUEUE_FAILURES, "--to", QUEUE_FAILURES],

@@ -192,6 +192,14 @@ pub struct Manner {
     /// Without the steps that more than 20 events go in, each when those before it are proven processed
     #[arg(long)]
     pub all_at_once: bool,
+    /// Let a message move task of SQS do it: the whole queue as it is, at most 500 a second, and nothing is known of any event
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "all_at_once", "careful", "ids", "query", "group", "origin", "from", "until", "patch", "body"
+        ]
+    )]
+    pub native: bool,
 }
 
 /// What `redrive` changes in the payloads.

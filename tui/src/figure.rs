@@ -81,8 +81,13 @@ pub fn target(plan: &Plan) -> String {
 
 /// How fast and how carefully, in words.
 pub fn manner(manner: &Manner) -> String {
+    let unpaced = if manner.native {
+        "as fast as SQS likes"
+    } else {
+        "as fast as it can"
+    };
     let pace = manner.rate.map_or_else(
-        || "as fast as it can".to_owned(),
+        || unpaced.to_owned(),
         |cap| format!("at most {}", rate(cap)),
     );
     if manner.careful {

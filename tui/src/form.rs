@@ -1,6 +1,6 @@
 //! Forms: what is typed before a task is created, a burst is started or a redrive is planned again.
 
-use patterns_core::operation::{Manner, RATE_MAX};
+use patterns_core::operation::{Manner, RATE_MAX, Selection};
 use patterns_core::protocol::{BURST_COUNT_MAX, BURST_RATE_MAX, REASON_MAX, Request};
 use patterns_core::task::{NewTask, invalid_fields};
 use tui_input::Input;
@@ -136,7 +136,14 @@ impl Form {
     /// Asks how to redrive, starting with what was `asked` for. Only the reason of taking back can be chosen.
     pub fn options(asked: &Request, reason: Option<&str>) -> Self {
         let mut fields = Vec::new();
-        if let Request::Plan { to, manner, .. } = asked {
+        if let Request::Plan {
+            to,
+            manner,
+            selection,
+            edit,
+            ..
+        } = asked
+        {
             let rate = manner.rate.map(|rate| rate.to_string());
             fields.extend([
                 Field::text(
@@ -162,6 +169,15 @@ impl Form {
                     to.as_deref().unwrap_or_default(),
                 ),
             ]);
+            // A move task takes the whole queue as it is.
+            if *selection == Selection::Everything && edit.is_none() {
+                fields.push(Field::either(
+                    "native",
+                    "Carried out by",
+                    ["patterns", "SQS, which names no event"],
+                    manner.native,
+                ));
+            }
         }
         let reason = reason.unwrap_or_default();
         fields.push(Field::text("reason", "Why, for the audit", reason));
@@ -296,6 +312,7 @@ impl Form {
                 rate,
                 careful: self.second("careful"),
                 all_at_once: self.second("steps"),
+                native: self.second("native"),
             };
         }
         valid.then_some(request)
@@ -324,6 +341,7 @@ impl Form {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::planning::redrive_of;
 
     fn type_into(form: &mut Form, name: &str, text: &str) {
         let field = form
@@ -344,6 +362,29 @@ mod tests {
         type_into(&mut form, "title", "x");
         assert!(form.request().is_some());
         assert_eq!(form.fields[0].error, None);
+    }
+
+    #[test]
+    fn only_a_whole_queue_can_be_left_to_sqs() {
+        let options = |selection| {
+            let asked = redrive_of("dlq".to_owned(), selection, None);
+            Form::options(&asked, None)
+        };
+        let chosen = options(Selection::Chosen(vec!["a1".to_owned()]));
+        assert!(chosen.fields.iter().all(|field| field.name != "native"));
+        let mut everything = options(Selection::Everything);
+        let native = everything
+            .fields
+            .iter_mut()
+            .find(|field| field.name == "native");
+        let Some(Entry::Choice { at, .. }) = native.map(|field| &mut field.entry) else {
+            panic!("it can be chosen")
+        };
+        *at = 1;
+        let Some(Request::Plan { manner, .. }) = everything.request() else {
+            panic!("it asks for a plan")
+        };
+        assert!(manner.native && !manner.careful && !manner.all_at_once);
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn asked_to_confirm() -> Model {
 #[test]
 fn options_make_another_plan_and_the_reason_goes_with_it() {
     let mut model = asked_to_confirm();
-    let sent = press(&mut model, "o5⇥ ⇥ ⇥⇥too fast⏎");
+    let sent = press(&mut model, "o5⇥ ⇥ ⇥⇥⇥too fast⏎");
     let Request::Plan {
         dead_letter_queue,
         selection,
@@ -182,6 +182,7 @@ fn options_make_another_plan_and_the_reason_goes_with_it() {
             rate: Some(5.0),
             careful: true,
             all_at_once: true,
+            native: false,
         },
         edit: None,
     };
@@ -209,8 +210,8 @@ fn options_make_another_plan_and_the_reason_goes_with_it() {
 #[test]
 fn a_reason_alone_needs_no_other_plan() {
     let mut model = asked_to_confirm();
-    assert_eq!(press(&mut model, "o⇥⇥⇥⇥why⏎"), []);
-    assert_eq!(press(&mut model, "ox⇥⇥⇥⇥⏎"), [], "x is no rate");
+    assert_eq!(press(&mut model, "o⇥⇥⇥⇥⇥why⏎"), []);
+    assert_eq!(press(&mut model, "ox⇥⇥⇥⇥⇥⏎"), [], "x is no rate");
     let start = Request::Start {
         plan_id: "plan-1".to_owned(),
         reason: Some("why".to_owned()),

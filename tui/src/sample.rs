@@ -181,6 +181,7 @@ pub fn redrive() -> Redrive {
         returned: 3,
         returned_alike: 3,
         taken_back: 0,
+        moved: None,
         unverified: None,
         step: None,
         reason: None,

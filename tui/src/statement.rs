@@ -67,6 +67,9 @@ fn which(plan: &Plan) -> String {
 }
 
 fn how(plan: &Plan) -> &'static str {
+    if plan.manner.native {
+        return "moved by SQS itself, as they are";
+    }
     match (&plan.takes_back, plan.target.kind, &plan.edit) {
         (Some(_), _, _) => "moved back as they are",
         (None, OriginKind::Queue, None) => "sent again as they are",
@@ -157,6 +160,17 @@ mod tests {
                 .unwrap()
                 .ends_with("nobody consumes the queue")
         );
+    }
+
+    #[test]
+    fn what_sqs_moves_is_said_to_be_moved_by_it() {
+        let mut plan = sample::plan();
+        plan.manner.native = true;
+        assert_eq!(
+            value(&plan, "How").unwrap(),
+            "moved by SQS itself, as they are"
+        );
+        assert_eq!(value(&plan, "Pace").unwrap(), "as fast as SQS likes");
     }
 
     #[test]

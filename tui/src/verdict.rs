@@ -8,7 +8,10 @@ use crate::figure;
 
 /// The figures in one line, such as `412 redriven, 409 settled, 3 returned (same error)`.
 pub fn figures(redrive: &Redrive) -> String {
-    let mut parts = vec![format!("{} redriven", redrive.sent)];
+    let mut parts = vec![match redrive.moved {
+        Some(moved) => format!("{moved} moved"),
+        None => format!("{} redriven", redrive.sent),
+    }];
     let mut part = |number: u64, what: &str| {
         if number > 0 {
             parts.push(format!("{number} {what}"));
@@ -22,6 +25,11 @@ pub fn figures(redrive: &Redrive) -> String {
     part(redrive.skipped, "skipped");
     part(redrive.in_doubt_count, "in doubt");
     parts.join(", ")
+}
+
+/// Events that are out of the dead-letter queue and where they were to go.
+pub fn through(redrive: &Redrive) -> u64 {
+    redrive.moved.unwrap_or(redrive.deleted)
 }
 
 /// How the errors of the returned events compare with those they had before, where that is known: what a redrive policy
@@ -117,6 +125,18 @@ mod tests {
             ..waiting
         };
         assert_eq!(told(unverified), "412 redriven");
+    }
+
+    #[test]
+    fn what_sqs_moves_is_moved_and_never_more() {
+        let redrive = Redrive {
+            moved: Some(7),
+            skipped: 2,
+            unverified: Some("SQS does not say".to_owned()),
+            ..Redrive::planned(&sample::plan())
+        };
+        assert_eq!(figures(&redrive), "7 moved, 2 skipped");
+        assert_eq!(through(&redrive), 7);
     }
 
     #[test]

@@ -257,7 +257,7 @@ impl Aws {
     }
 }
 
-fn refusal<E>(error: &SdkError<E>) -> Refusal
+pub(super) fn refusal<E>(error: &SdkError<E>) -> Refusal
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {

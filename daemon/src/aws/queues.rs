@@ -92,27 +92,6 @@ impl Aws {
         }))
     }
 
-    /// Whether a message move task empties the queue now. (SQS API Reference, `ListMessageMoveTasks`.)
-    pub async fn is_moving(&self, queue_arn: &str) -> Result<bool, Problem> {
-        let answer = self
-            .sqs
-            .list_message_move_tasks()
-            .source_arn(queue_arn)
-            .max_results(1)
-            .send()
-            .await;
-        let output = answer.map_err(|error| {
-            let what = format!(
-                "cannot ask for message move tasks of {}",
-                name_of(queue_arn)
-            );
-            problem(what, "sqs:ListMessageMoveTasks", &error)
-        })?;
-        // The newest comes first, and only one can run.
-        let newest = output.results().first();
-        Ok(newest.and_then(|task| task.status()) == Some("RUNNING"))
-    }
-
     /// Depth of a queue; `None` when it is gone.
     pub async fn depth(&self, url: &str) -> Result<Option<Depth>, Problem> {
         let attributes = self

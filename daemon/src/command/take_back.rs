@@ -14,7 +14,7 @@ use super::{CHOSEN_MAX, Commands};
 use crate::aws::dead_letters::BATCH;
 use crate::ledger;
 use crate::letter::event_id;
-use crate::plan::{self, Frozen};
+use crate::plan::{self, Frozen, native};
 use crate::topology::{QueueFacts, Topology};
 
 /// A message that is left alone may be looked at this often.
@@ -107,6 +107,12 @@ fn way_back<'a>(
         return Err((
             "it took events back itself".to_owned(),
             "redrive them again",
+        ));
+    }
+    if redrive.moved.is_some() {
+        return Err((
+            native::UNVERIFIED.to_owned(),
+            "what fails comes back to the dead-letter queue by itself",
         ));
     }
     if !redrive.state.ended() {

@@ -176,10 +176,11 @@ fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, Da
         i64,
         Option<i64>,
         Option<u32>,
+        i64,
     );
     let found: Option<Found> = connection
         .prepare_cached(
-            "SELECT plan, state, error, started_at, ended_at, requested_by FROM operations WHERE id = ?1",
+            "SELECT plan, state, error, started_at, ended_at, requested_by, coalesce(moved, 0) FROM operations WHERE id = ?1",
         )?
         .query_row([id], |row| {
             Ok((
@@ -189,10 +190,11 @@ fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, Da
                 row.get(3)?,
                 row.get(4)?,
                 row.get(5)?,
+                row.get(6)?,
             ))
         })
         .optional()?;
-    let Some((plan, state, error, started_at, ended_at, requested_by)) = found else {
+    let Some((plan, state, error, started_at, ended_at, requested_by, moved)) = found else {
         return Ok(None);
     };
     let plan: Plan = serde_json::from_str(&plan)?;
@@ -214,11 +216,12 @@ fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, Da
     let deleted = count("deleted");
     let sent = count("sent") + deleted;
     let failed = count("failed");
+    let moved = plan.manner.native.then_some(moved.unsigned_abs());
     // What was in the plan and is gone has no row when everything was selected.
     let skipped = match state {
-        OperationState::Completed | OperationState::Cancelled => {
-            plan.planned.saturating_sub(sent + failed)
-        }
+        OperationState::Completed | OperationState::Cancelled => plan
+            .planned
+            .saturating_sub(sent + failed + moved.unwrap_or(0)),
         _ => count("skipped"),
     };
     let (in_doubt, in_doubt_count) = read_doubts(connection, id)?;
@@ -234,6 +237,7 @@ fn read_redrive(connection: &Connection, id: &str) -> Result<Option<Redrive>, Da
         returned: fate.returned,
         returned_alike: fate.alike,
         taken_back: fate.taken,
+        moved,
         unverified: plan
             .verification
             .unverified

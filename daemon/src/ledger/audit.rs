@@ -95,6 +95,7 @@ impl Note {
             "selection": selection,
             "edited": plan.edit.is_some(),
             "takes_back": plan.takes_back,
+            "native": plan.manner.native,
             "account_id": plan.account_id,
             "region": plan.region,
         });
@@ -242,6 +243,10 @@ pub(super) fn append_end(
         digest.update(serde_json::to_string(&event)?);
         digest.update("\n");
     }
+    let moved: Option<i64> = connection
+        .prepare_cached("SELECT moved FROM operations WHERE id = ?1")?
+        .query_row([operation_id], |row| row.get(0))?;
+    counts.extend(moved.map(|moved| ("moved".to_owned(), moved.into())));
     let detail = json!({
         "state": state,
         "error": error,

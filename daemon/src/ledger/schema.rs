@@ -3,7 +3,7 @@
 use crate::database::CONTAINED;
 
 /// Only ever to be added to.
-pub const STEPS: [&str; 7] = [
+pub const STEPS: [&str; 8] = [
     FIRST,
     RETURNS,
     IN_ORDER,
@@ -11,6 +11,7 @@ pub const STEPS: [&str; 7] = [
     VERDICTS,
     CONTAINED,
     BY_BEGINNING,
+    MOVES,
 ];
 
 /// The tables of a query about what came back, each with its event.
@@ -141,4 +142,10 @@ DROP INDEX events_by_message;
 DROP INDEX events_by_new_id;
 CREATE INDEX events_by_message ON events (substr(message_id, 1, 8));
 CREATE INDEX events_by_new_id ON events (substr(new_id, 1, 8)) WHERE new_id IS NOT NULL;
+";
+
+/// What a message move task of SQS does, where that carries out an operation.
+const MOVES: &str = "
+ALTER TABLE operations ADD COLUMN moves_after INTEGER;  -- when the newest other task was started, by SQS's clock in milliseconds
+ALTER TABLE operations ADD COLUMN moved INTEGER;        -- messages
 ";

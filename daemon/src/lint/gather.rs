@@ -12,6 +12,7 @@ use super::verification::{Asynchronous, verification};
 use super::{Consumer, Facts, Load, Looping};
 use crate::aws::Aws;
 use crate::aws::functions::{INVOKED_MAX, Limits};
+use crate::aws::move_tasks::MoveStatus;
 use crate::ledger;
 use crate::letter::event_id;
 use crate::mirror::{Mirror, disk};
@@ -60,7 +61,7 @@ pub async fn gather(
     let held = store.count(&queue.arn).await;
     let (consumers, moving, denied, retries) = tokio::join!(
         consumers(aws, target, to_queue),
-        aws.is_moving(&queue.arn),
+        is_moving(aws, queue),
         may_invoke(aws, target),
         retries(aws, target)
     );
@@ -109,6 +110,13 @@ pub async fn gather(
         verification,
         unknown,
     }
+}
+
+/// Whether a message move task empties the queue now. Only one can.
+async fn is_moving(aws: &Aws, queue: &QueueFacts) -> Result<bool, Problem> {
+    let tasks = aws.move_tasks(&queue.arn).await?;
+    let newest = tasks.first().map(|task| &task.status);
+    Ok(newest == Some(&MoveStatus::Running))
 }
 
 async fn retries(aws: &Aws, target: &Origin) -> Result<Option<u32>, Problem> {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub const DIE_AT: &str = "PATTERNS_DIE_AT";
 
 /// All labels: each side of every commit, send, invocation, delete and release.
-pub const POINTS: [&str; 20] = [
+pub const POINTS: [&str; 22] = [
     // The operation itself is written down.
     "before_begin",
     "after_begin",
@@ -35,6 +35,9 @@ pub const POINTS: [&str; 20] = [
     // Messages that are left alone become visible.
     "before_release",
     "after_release",
+    // A message move task of SQS is started.
+    "before_move",
+    "after_move",
     // The operation's end.
     "before_end",
     "after_end",

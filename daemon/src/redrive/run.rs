@@ -41,7 +41,7 @@ const PATIENCE_BRIEF: Duration = Duration::from_secs(9);
 const MET_BEFORE: Duration = Duration::from_secs(1);
 
 /// A run without any success for this long, though it tries, fails.
-const FAILING: Duration = Duration::from_mins(10);
+pub(super) const FAILING: Duration = Duration::from_mins(10);
 
 /// Between two reports of progress.
 const REPORT: Duration = Duration::from_millis(250);

@@ -25,6 +25,14 @@ impl Engine {
             // It has ended in the way that is wished for.
             return Ok(redrive);
         };
+        if task.plan.manner.native && wish == Wish::Pause {
+            return Err(Problem::new(
+                ProblemKind::Conflict,
+                format!("operation {operation_id} cannot be paused"),
+                "a message move task of SQS carries it out, and that only ends",
+                "cancel it: what is moved stays moved, and the rest stays where it is",
+            ));
+        }
         let queue = &task.plan.dead_letter_queue;
         let active = running.operations.get(queue);
         if let Some(other) = active.filter(|active| active.operation_id != operation_id) {

@@ -155,7 +155,7 @@ fn row(operation: &Operation) -> [String; 6] {
                 "redrive {} to {}",
                 redrive.dead_letter_queue, redrive.target
             ),
-            format!("{}/{}", redrive.deleted, redrive.planned),
+            format!("{}/{}", verdict::through(redrive), redrive.planned),
             redrive.failed,
             redrive.returned,
         ),

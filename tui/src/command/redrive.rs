@@ -36,6 +36,7 @@ fn manner(args: &cli::Manner) -> Manner {
         rate: args.rate,
         careful: args.careful,
         all_at_once: args.all_at_once,
+        native: args.native,
     }
 }
 
@@ -178,17 +179,25 @@ pub fn facts(redrive: &Redrive) -> String {
     facts.extend(redrive.reason.clone().map(|reason| ("reason", reason)));
     let by = redrive.requested_by.map(figure::user);
     facts.extend(by.map(|by| ("started by", by)));
-    facts.extend([
-        ("planned", redrive.planned.to_string()),
-        ("sent", redrive.sent.to_string()),
-        ("deleted", redrive.deleted.to_string()),
-        ("settled", redrive.settled.to_string()),
-        ("returned", redrive.returned.to_string()),
-        ("taken back", redrive.taken_back.to_string()),
-        ("failed", redrive.failed.to_string()),
-        ("skipped", redrive.skipped.to_string()),
-        ("in doubt", redrive.in_doubt_count.to_string()),
-    ]);
+    facts.push(("planned", redrive.planned.to_string()));
+    let parts = match redrive.moved {
+        Some(moved) => vec![("moved", moved), ("skipped", redrive.skipped)],
+        None => vec![
+            ("sent", redrive.sent),
+            ("deleted", redrive.deleted),
+            ("settled", redrive.settled),
+            ("returned", redrive.returned),
+            ("taken back", redrive.taken_back),
+            ("failed", redrive.failed),
+            ("skipped", redrive.skipped),
+            ("in doubt", redrive.in_doubt_count),
+        ],
+    };
+    facts.extend(
+        parts
+            .into_iter()
+            .map(|(label, number)| (label, number.to_string())),
+    );
     facts.extend(redrive.step.as_ref().map(|at| ("step", verdict::step(at))));
     let unverified = redrive.unverified.clone();
     facts.extend(unverified.map(|why| ("unverified", why)));

@@ -120,7 +120,7 @@ fn what(operation: &Operation) -> String {
 fn progress(operation: &Operation) -> (u64, u64) {
     match operation {
         Operation::Redrive(redrive) => (
-            redrive.deleted + redrive.failed + redrive.skipped,
+            verdict::through(redrive) + redrive.failed + redrive.skipped,
             redrive.planned,
         ),
         Operation::Burst(burst) => (burst.sent + burst.failed + burst.shortfall, burst.count),
@@ -215,9 +215,11 @@ pub fn redrive_figures(redrive: &Redrive, theme: Theme) -> Vec<Line<'static>> {
     if let Some(why) = &redrive.unverified {
         lines.push(fact("unverified", why.clone(), theme));
     }
+    let sent = redrive.moved.is_none();
     let parts = [
-        ("sent", redrive.sent, true),
-        ("deleted", redrive.deleted, true),
+        ("moved", redrive.moved.unwrap_or_default(), !sent),
+        ("sent", redrive.sent, sent),
+        ("deleted", redrive.deleted, sent),
         ("settled", redrive.settled, redrive.unverified.is_none()),
         ("returned", redrive.returned, redrive.unverified.is_none()),
         ("taken back", redrive.taken_back, false),
