@@ -6,9 +6,11 @@
 //!
 //! A file can have a journal, for writes that come by the thousand: they are durable once their entries are in it. They wait in
 //! an open transaction until there are enough of them, and their commits wait for the next that is durable. What was lost
-//! of these is done again from the entries, so a write must do the same whenever it is done.
+//! of these is done again from the entries, so a write must do the same whenever it is done. While the entries of some are on
+//! their way to the disk, the next are carried out: whoever reads, or commits, waits for them first.
 
 mod journal;
+mod scribe;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +24,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use journal::Journal;
+use journal::{Journal, Staged};
+use scribe::Scribe;
 
 pub use journal::CONTAINED;
 
@@ -192,11 +195,14 @@ impl Database {
             )));
         }
         bring_up_to_date(&connection, steps)?;
+        let name = journal_path.file_name().unwrap_or_default();
+        let scribe = Scribe::start(name.to_string_lossy().into_owned())?;
         let mut owner = Owner {
             connection,
             durability: Durability::Full,
             journaled: Some(Journaled {
                 journal,
+                scribe,
                 replay,
                 contained,
                 uncommitted: 0,
@@ -322,6 +328,7 @@ fn contained(connection: &Connection) -> Result<i64, DatabaseError> {
 
 struct Journaled {
     journal: Journal,
+    scribe: Scribe,
     replay: Replay,
     /// Number of the last entry that is in the file itself, durably or not.
     contained: i64,
@@ -460,29 +467,9 @@ impl Owner {
                 Err(_) => {}
             }
         }
-        let outcome = begun.and_then(|()| {
-            if failed {
-                Err(lost())
-            } else {
-                self.append(&entries)
-            }
-        });
-        if outcome.is_err() {
-            // All that counts is done again; see `catch_up`.
-            self.roll_back();
-        }
-        for write in written {
-            (write.answer)(outcome.clone());
-        }
-        // Answered already; only whoever comes next waits for this. When it fails, nothing is lost: see `catch_up`.
-        if outcome.is_ok()
-            && let Err(error) = self.write_file()
-        {
-            tracing::warn!(%error, "the journal grows until the file itself can be written");
-            if let Some(own) = &mut self.journaled {
-                own.patience = own.patience.saturating_mul(2);
-            }
-        }
+        let answers = written.into_iter().map(|write| write.answer).collect();
+        let begun = begun.and_then(|()| if failed { Err(lost()) } else { Ok(()) });
+        self.append(begun, &entries, answers);
         left_over
     }
 
@@ -509,7 +496,10 @@ impl Owner {
             }
             self.flush()?;
         }
-        self.catch_up()?;
+        let failed = |own: &Journaled| own.scribe.has_failed();
+        if self.connection.is_autocommit() || self.journaled.as_ref().is_some_and(failed) {
+            self.catch_up()?;
+        }
         if self.connection.is_autocommit() {
             self.turn(Durability::Normal)?;
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -528,15 +518,57 @@ impl Owner {
     }
 
     /// Ends a group of writes with entries.
-    fn append(&mut self, entries: &[Vec<u8>]) -> Result<(), DatabaseError> {
+    fn append(
+        &mut self,
+        begun: Result<(), DatabaseError>,
+        entries: &[Vec<u8>],
+        answers: Vec<Answer>,
+    ) {
+        let staged = begun.and_then(|()| self.stage(entries));
+        let handed_over = staged.map(|(own, staged)| (&own.scribe, staged));
+        let error = match handed_over {
+            Ok((scribe, staged)) => {
+                scribe.write(staged, answers);
+                // Only whoever comes next waits for this. When it fails, nothing is lost: see `catch_up`.
+                if let Err(error) = self.write_file() {
+                    tracing::warn!(%error, "the journal grows until the file itself can be written");
+                    if let Some(own) = &mut self.journaled {
+                        own.patience = own.patience.saturating_mul(2);
+                    }
+                }
+                return;
+            }
+            Err(error) => error,
+        };
+        // All that counts is done again; see `catch_up`.
+        self.roll_back();
+        for answer in answers {
+            answer(Err(error.clone()));
+        }
+    }
+
+    /// Gives the entries of a group their place in the journal.
+    fn stage(&mut self, entries: &[Vec<u8>]) -> Result<(&mut Journaled, Staged), DatabaseError> {
         self.must_not_be_lost()?;
         let Some(own) = &mut self.journaled else {
             return Err(DatabaseError("the file has no journal".to_owned()));
         };
         let before = own.journal.bytes();
-        own.journal.append(entries)?;
+        let staged = own.journal.stage(entries)?;
         own.uncommitted += own.journal.bytes().saturating_sub(before);
-        Ok(())
+        Ok((own, staged))
+    }
+
+    /// Waits until the journal's entries are on the disk. When some could not be written, the transaction is lost that had
+    /// done what they say.
+    fn settle(&mut self) {
+        let Some(own) = &mut self.journaled else {
+            return;
+        };
+        if let Some(end) = own.scribe.settle() {
+            own.journal.return_to(end);
+            self.roll_back();
+        }
     }
 
     /// Writes the file itself when enough waits for that.
@@ -568,6 +600,9 @@ impl Owner {
         if self.connection.is_autocommit() {
             return Ok(());
         }
+        // The file must not be ahead of its journal.
+        self.settle();
+        self.must_not_be_lost()?;
         let committed = self.set_contained().and_then(|()| {
             let commit = self.connection.execute_batch("COMMIT");
             commit.map_err(DatabaseError::from)
@@ -605,6 +640,7 @@ impl Owner {
 
     /// Does again what entries say that are not in the file itself: the transaction that had it was lost, or the process.
     fn catch_up(&mut self) -> Result<(), DatabaseError> {
+        self.settle();
         let Some(own) = &self.journaled else {
             return Ok(());
         };
