@@ -6,11 +6,9 @@
 //!
 //! A file can have a journal, for writes that come by the thousand: they are durable once their entries are in it. They wait in
 //! an open transaction until there are enough of them, and their commits wait for the next that is durable. What was lost
-//! of these is done again from the entries, so a write must do the same whenever it is done. While the entries of some are on
-//! their way to the disk, the next are carried out: whoever reads, or commits, waits for them first.
+//! of these is done again from the entries, so a write must do the same whenever it is done.
 
 mod journal;
-mod scribe;
 #[cfg(test)]
 mod tests;
 
@@ -24,8 +22,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use journal::{Journal, Staged};
-use scribe::Scribe;
+use journal::Journal;
 
 pub use journal::CONTAINED;
 
@@ -195,14 +192,11 @@ impl Database {
             )));
         }
         bring_up_to_date(&connection, steps)?;
-        let name = journal_path.file_name().unwrap_or_default();
-        let scribe = Scribe::start(name.to_string_lossy().into_owned())?;
         let mut owner = Owner {
             connection,
             durability: Durability::Full,
             journaled: Some(Journaled {
                 journal,
-                scribe,
                 replay,
                 contained,
                 uncommitted: 0,
@@ -328,7 +322,6 @@ fn contained(connection: &Connection) -> Result<i64, DatabaseError> {
 
 struct Journaled {
     journal: Journal,
-    scribe: Scribe,
     replay: Replay,
     /// Number of the last entry that is in the file itself, durably or not.
     contained: i64,
@@ -467,9 +460,29 @@ impl Owner {
                 Err(_) => {}
             }
         }
-        let answers = written.into_iter().map(|write| write.answer).collect();
-        let begun = begun.and_then(|()| if failed { Err(lost()) } else { Ok(()) });
-        self.append(begun, &entries, answers);
+        let outcome = begun.and_then(|()| {
+            if failed {
+                Err(lost())
+            } else {
+                self.append(&entries)
+            }
+        });
+        if outcome.is_err() {
+            // All that counts is done again; see `catch_up`.
+            self.roll_back();
+        }
+        for write in written {
+            (write.answer)(outcome.clone());
+        }
+        // Answered already; only whoever comes next waits for this. When it fails, nothing is lost: see `catch_up`.
+        if outcome.is_ok()
+            && let Err(error) = self.write_file()
+        {
+            tracing::warn!(%error, "the journal grows until the file itself can be written");
+            if let Some(own) = &mut self.journaled {
+                own.patience = own.patience.saturating_mul(2);
+            }
+        }
         left_over
     }
 
@@ -496,10 +509,7 @@ impl Owner {
             }
             self.flush()?;
         }
-        let failed = |own: &Journaled| own.scribe.has_failed();
-        if self.connection.is_autocommit() || self.journaled.as_ref().is_some_and(failed) {
-            self.catch_up()?;
-        }
+        self.catch_up()?;
         if self.connection.is_autocommit() {
             self.turn(Durability::Normal)?;
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
@@ -518,57 +528,15 @@ impl Owner {
     }
 
     /// Ends a group of writes with entries.
-    fn append(
-        &mut self,
-        begun: Result<(), DatabaseError>,
-        entries: &[Vec<u8>],
-        answers: Vec<Answer>,
-    ) {
-        let staged = begun.and_then(|()| self.stage(entries));
-        let handed_over = staged.map(|(own, staged)| (&own.scribe, staged));
-        let error = match handed_over {
-            Ok((scribe, staged)) => {
-                scribe.write(staged, answers);
-                // Only whoever comes next waits for this. When it fails, nothing is lost: see `catch_up`.
-                if let Err(error) = self.write_file() {
-                    tracing::warn!(%error, "the journal grows until the file itself can be written");
-                    if let Some(own) = &mut self.journaled {
-                        own.patience = own.patience.saturating_mul(2);
-                    }
-                }
-                return;
-            }
-            Err(error) => error,
-        };
-        // All that counts is done again; see `catch_up`.
-        self.roll_back();
-        for answer in answers {
-            answer(Err(error.clone()));
-        }
-    }
-
-    /// Gives the entries of a group their place in the journal.
-    fn stage(&mut self, entries: &[Vec<u8>]) -> Result<(&mut Journaled, Staged), DatabaseError> {
+    fn append(&mut self, entries: &[Vec<u8>]) -> Result<(), DatabaseError> {
         self.must_not_be_lost()?;
         let Some(own) = &mut self.journaled else {
             return Err(DatabaseError("the file has no journal".to_owned()));
         };
         let before = own.journal.bytes();
-        let staged = own.journal.stage(entries)?;
+        own.journal.append(entries)?;
         own.uncommitted += own.journal.bytes().saturating_sub(before);
-        Ok((own, staged))
-    }
-
-    /// Waits until the journal's entries are on the disk. When some could not be written, the transaction is lost that had
-    /// done what they say.
-    fn settle(&mut self) {
-        let Some(own) = &mut self.journaled else {
-            return;
-        };
-        if let Some(end) = own.scribe.settle() {
-            own.journal.return_to(end);
-            self.roll_back();
-        }
+        Ok(())
     }
 
     /// Writes the file itself when enough waits for that.
@@ -600,9 +568,6 @@ impl Owner {
         if self.connection.is_autocommit() {
             return Ok(());
         }
-        // The file must not be ahead of its journal.
-        self.settle();
-        self.must_not_be_lost()?;
         let committed = self.set_contained().and_then(|()| {
             let commit = self.connection.execute_batch("COMMIT");
             commit.map_err(DatabaseError::from)
@@ -640,7 +605,6 @@ impl Owner {
 
     /// Does again what entries say that are not in the file itself: the transaction that had it was lost, or the process.
     fn catch_up(&mut self) -> Result<(), DatabaseError> {
-        self.settle();
         let Some(own) = &self.journaled else {
             return Ok(());
         };

@@ -9,7 +9,6 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::DatabaseError;
 
@@ -42,58 +41,24 @@ CREATE TABLE contained (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER 
 INSERT INTO contained VALUES (1, 0);
 ";
 
-/// Entries that are durable or about to be, and not yet or not surely in the file itself.
+/// Entries that are durable, and not yet or not surely in the file itself.
 pub struct Journal {
     path: PathBuf,
-    file: Arc<File>,
+    file: File,
     /// Of the entry before the first.
     base: i64,
-    /// Behind the last entry.
-    end: End,
+    /// Of the last entry.
+    number: i64,
+    /// Where the next entry goes.
+    end: u64,
     /// Where the file ends.
     size: u64,
+    /// Of the last entry, or of the header.
+    checksum: u32,
     /// Whether the header may be another than this says.
     unsure: bool,
     /// Whether there may be entries behind the end that were refused.
     refused: bool,
-}
-
-/// A place behind an entry or the header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    /// Of the entry.
-    number: i64,
-    /// Of the entry, or of the header.
-    checksum: u32,
-    /// Where the next entry goes.
-    at: u64,
-}
-
-/// Entries that have a place in the file, and are not written there yet.
-pub struct Staged {
-    file: Arc<File>,
-    /// Where they go; what was staged before is written before.
-    pub begin: End,
-    bytes: Vec<u8>,
-}
-
-impl Staged {
-    /// Adds what was staged right behind it.
-    pub fn join(&mut self, next: &Self) {
-        self.bytes.extend(&next.bytes);
-    }
-
-    /// Writes all or none. On the disk when it returns.
-    pub fn write(&self) -> io::Result<()> {
-        let at = self.begin.at;
-        let written = self.file.write_all_at(&self.bytes, at);
-        let durable = written.and_then(|()| self.file.sync_data());
-        if durable.is_err() {
-            // They do not count, also not after a restart.
-            let _ = self.file.write_all_at(&END, at);
-        }
-        durable
-    }
 }
 
 impl Journal {
@@ -118,13 +83,11 @@ impl Journal {
         let mut journal = Self {
             path: path.to_owned(),
             size: file.metadata()?.len(),
-            file: Arc::new(file),
+            file,
             base: contained,
-            end: End {
-                number: contained,
-                checksum: 0,
-                at: HEADER,
-            },
+            number: contained,
+            end: HEADER,
+            checksum: 0,
             unsure: true,
             refused: false,
         };
@@ -145,23 +108,16 @@ impl Journal {
         let Some((base, checksum)) = number_in(found) else {
             return refuse("is damaged, or not of this version");
         };
-        let mut end = End {
-            number: base,
-            checksum,
-            at: HEADER,
-        };
+        let mut last = (base, HEADER, checksum);
         journal.base = base;
+        journal.checksum = checksum;
         journal.unsure = false;
         journal.scan(|number, entry, checksum| {
-            end = End {
-                number,
-                checksum,
-                at: end.at + FRAME + entry.len() as u64,
-            };
+            last = (number, last.1 + FRAME + entry.len() as u64, checksum);
             Ok(())
         })?;
-        journal.end = end;
-        if journal.number() < contained {
+        (journal.number, journal.end, journal.checksum) = last;
+        if journal.number < contained {
             return refuse("is older than the file it belongs to");
         }
         if journal.base > contained {
@@ -170,37 +126,40 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Gives entries their place behind all others. They count once they are written, and only if all before them are.
-    pub fn stage(&mut self, entries: &[Vec<u8>]) -> Result<Staged, DatabaseError> {
+    /// Appends entries, all or none. On the disk when it returns.
+    pub fn append(&mut self, entries: &[Vec<u8>]) -> Result<(), DatabaseError> {
         if self.unsure {
             // What is appended behind another header would not be found.
             self.clear()?;
         }
-        let begin = self.end;
-        let mut end = begin;
         let mut bytes = Vec::new();
+        let mut checksum = self.checksum;
         for entry in entries {
-            end.number += 1;
-            end.checksum = check(end.checksum, entry);
+            checksum = check(checksum, entry);
             let length = u32::try_from(entry.len()).map_err(io::Error::other)?;
             bytes.extend(length.to_le_bytes());
-            bytes.extend(end.checksum.to_le_bytes());
+            bytes.extend(checksum.to_le_bytes());
             bytes.extend(entry);
         }
-        end.at += bytes.len() as u64;
-        self.grow(end.at)?;
-        self.end = end;
-        Ok(Staged {
-            file: Arc::clone(&self.file),
-            begin,
-            bytes,
-        })
+        let end = self.end + bytes.len() as u64;
+        let written = self.write(&bytes, end);
+        self.refused = written.is_err();
+        if let Err(error) = written {
+            // They do not count, also not after a restart.
+            if self.end + FRAME <= self.size {
+                let _ = self.file.write_all_at(&END, self.end);
+            }
+            return Err(error.into());
+        }
+        (self.end, self.checksum) = (end, checksum);
+        self.number += i64::try_from(entries.len()).map_err(io::Error::other)?;
+        Ok(())
     }
 
-    /// What was staged from there on could not be written.
-    pub fn return_to(&mut self, end: End) {
-        self.end = end;
-        self.refused = true;
+    fn write(&mut self, bytes: &[u8], end: u64) -> io::Result<()> {
+        self.grow(end)?;
+        self.file.write_all_at(bytes, self.end)?;
+        self.file.sync_data()
     }
 
     fn grow(&mut self, end: u64) -> io::Result<()> {
@@ -221,17 +180,17 @@ impl Journal {
         let mut last = self.base;
         self.scan(|at, entry, _| {
             last = at;
-            if at <= number || at > self.number() {
+            if at <= number || at > self.number {
                 return Ok(());
             }
             each(entry)
                 .map_err(|error| DatabaseError(format!("entry {at} of the journal: {error}")))
         })?;
-        if last < self.number() {
+        if last < self.number {
             return Err(DatabaseError(format!(
                 "the journal {} ends with entry {last}, and {} were written",
                 self.path.display(),
-                self.number()
+                self.number
             )));
         }
         Ok(())
@@ -274,17 +233,17 @@ impl Journal {
 
     /// Number of the last entry.
     pub fn number(&self) -> i64 {
-        self.end.number
+        self.number
     }
 
     /// Bytes of entries that wait.
     pub fn bytes(&self) -> u64 {
-        self.end.at - HEADER
+        self.end - HEADER
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.number() == self.base
+        self.number == self.base
     }
 
     /// Forgets all entries: they are in the file itself, durably. What stays is their number, by which the two files are known
@@ -293,13 +252,13 @@ impl Journal {
         if self.is_empty() && !self.unsure && !self.refused {
             return Ok(());
         }
-        let (header, checksum) = header(self.number());
+        let (header, checksum) = header(self.number);
         self.unsure = true;
         let bytes: Vec<_> = header.into_iter().chain(END).collect();
         self.file.write_all_at(&bytes, 0)?;
         self.file.sync_data()?;
-        self.base = self.number();
-        (self.end.at, self.end.checksum) = (HEADER, checksum);
+        self.base = self.number;
+        (self.end, self.checksum) = (HEADER, checksum);
         (self.unsure, self.refused) = (false, false);
         self.size = self.size.max(HEADER + FRAME);
         if self.size > LARGE && self.file.set_len(GROWTH as u64).is_ok() {
@@ -342,10 +301,6 @@ mod tests {
 
     use super::*;
 
-    fn append(journal: &mut Journal, entries: &[Vec<u8>]) {
-        journal.stage(entries).unwrap().write().unwrap();
-    }
-
     fn entries(journal: &Journal) -> Vec<Vec<u8>> {
         let mut entries = Vec::new();
         let each = |entry: &[u8]| {
@@ -362,13 +317,15 @@ mod tests {
         let path = dir.path().join("journal");
         let mut journal = Journal::open(&path, 0).unwrap();
         let said = |text: &str| text.as_bytes().to_vec();
-        append(&mut journal, &[said("one"), said("two"), said("three")]);
+        journal
+            .append(&[said("one"), said("two"), said("three")])
+            .unwrap();
         journal.clear().unwrap();
         drop(journal);
         let mut journal = Journal::open(&path, 3).unwrap();
         assert!(journal.is_empty() && entries(&journal).is_empty());
         // As long as the first, so that the second follows it in the file again.
-        append(&mut journal, &[said("ONE")]);
+        journal.append(&[said("ONE")]).unwrap();
         drop(journal);
         let again = Journal::open(&path, 3).unwrap();
         assert_eq!(
@@ -394,7 +351,7 @@ mod tests {
         for begun in [&[][..], &MAGIC[..5], &[0; 100][..]] {
             std::fs::write(&path, begun).unwrap();
             let mut journal = Journal::open(&path, 0).unwrap();
-            append(&mut journal, &[b"one".to_vec()]);
+            journal.append(&[b"one".to_vec()]).unwrap();
             drop(journal);
             assert_eq!(entries(&Journal::open(&path, 0).unwrap()).len(), 1);
         }
@@ -405,7 +362,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         let mut journal = Journal::open(&path, 0).unwrap();
-        append(&mut journal, &[b"one".to_vec(), b"two".to_vec()]);
+        journal.append(&[b"one".to_vec(), b"two".to_vec()]).unwrap();
         journal.clear().unwrap();
         drop(journal);
         let refused = |contained| Journal::open(&path, contained).err().unwrap().to_string();
@@ -419,7 +376,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         let mut journal = Journal::open(&path, 0).unwrap();
-        append(&mut journal, &[b"one".to_vec(), b"two".to_vec()]);
+        journal.append(&[b"one".to_vec(), b"two".to_vec()]).unwrap();
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         file.write_all_at(b"T", HEADER + FRAME + 3 + FRAME).unwrap();
         let why = journal.after(0, |_| Ok(())).unwrap_err().to_string();
@@ -427,26 +384,6 @@ mod tests {
             why.contains("ends with entry 1, and 2 were written"),
             "{why}"
         );
-    }
-
-    #[test]
-    fn what_is_staged_together_is_written_together_and_refused_together() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("journal");
-        let mut journal = Journal::open(&path, 0).unwrap();
-        append(&mut journal, &[b"one".to_vec()]);
-        let mut staged = journal.stage(&[b"two".to_vec()]).unwrap();
-        staged.join(&journal.stage(&[b"three".to_vec()]).unwrap());
-        assert_eq!(journal.number(), 3);
-        journal.return_to(staged.begin);
-        append(&mut journal, &[b"TWO".to_vec()]);
-        drop(journal);
-        let mut again = Journal::open(&path, 0).unwrap();
-        assert_eq!(entries(&again), [b"one".to_vec(), b"TWO".to_vec()]);
-        let mut staged = again.stage(&[b"three".to_vec()]).unwrap();
-        staged.join(&again.stage(&[b"four".to_vec()]).unwrap());
-        staged.write().unwrap();
-        assert_eq!(entries(&Journal::open(&path, 0).unwrap()).len(), 4);
     }
 
     proptest! {
@@ -462,11 +399,11 @@ mod tests {
             let path = dir.path().join("journal");
             let mut journal = Journal::open(&path, 0).unwrap();
             for group in &groups {
-                append(&mut journal, group);
+                journal.append(group).unwrap();
             }
-            let durable = journal.end.at;
-            append(&mut journal, &last);
-            let written = journal.end.at;
+            let durable = journal.end;
+            journal.append(&last).unwrap();
+            let written = journal.end;
             drop(journal);
             #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss)]
             let within = |share: f64| durable + ((written - durable) as f64 * share) as u64;
@@ -483,7 +420,7 @@ mod tests {
             let answered = groups.iter().flatten().count();
             prop_assert!(found.len() >= answered);
             prop_assert_eq!(&found[..], &all[..found.len()]);
-            append(&mut again, &[vec![7; 10]]);
+            again.append(&[vec![7; 10]]).unwrap();
             drop(again);
             let after = entries(&Journal::open(&path, 0).unwrap());
             prop_assert_eq!(&after[..found.len()], &found[..]);

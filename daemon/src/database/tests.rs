@@ -259,57 +259,6 @@ async fn what_the_journal_refuses_does_not_count() {
     assert_eq!(count(&open_with_journal(left.path())).await, 2);
 }
 
-#[tokio::test]
-async fn what_cannot_be_written_takes_with_it_what_was_done_meanwhile() {
-    let dir = tempfile::tempdir().unwrap();
-    // A file in memory that must not be written any more stands for a disk that fails.
-    let memory = memfd_create("n.journal", MemfdFlags::ALLOW_SEALING).unwrap();
-    let own = format!("/proc/self/fd/{}", memory.as_raw_fd());
-    std::os::unix::fs::symlink(own, dir.path().join("n.journal")).unwrap();
-    let database = open_with_journal(dir.path());
-    let outcomes = futures::future::join_all((0..300).map(|value| log(&database, value))).await;
-    assert!(outcomes.iter().all(Result::is_ok));
-    fcntl_add_seals(&memory, SealFlags::WRITE).unwrap();
-    for round in 0..3 {
-        let writes = (300..600).map(|value| log(&database, value));
-        let outcomes = futures::future::join_all(writes).await;
-        assert!(outcomes.iter().all(Result::is_err), "{round}");
-        assert_eq!(count(&database).await, 300, "{round}");
-    }
-    // The file itself can be written all the same.
-    database.write(insert(1000)).await.unwrap();
-    assert_eq!(count(&database).await, 301);
-    let left = tempfile::tempdir().unwrap();
-    killed(dir.path(), &["n.db", "n.journal"], left.path());
-    assert_eq!(count(&open_with_journal(left.path())).await, 301);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_write_read_and_commit_at_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let database = open_with_journal(dir.path());
-    let work = (0..1000).map(|value| {
-        let database = &database;
-        async move {
-            match value % 50 {
-                0 => database.write(insert(value)).await.unwrap(),
-                _ => log(database, value).await.unwrap(),
-            }
-            let own = move |connection: &Connection| {
-                let sql = "SELECT count(*) FROM n WHERE value = ?1";
-                Ok(connection.query_row(sql, [value], |row| row.get::<_, i64>(0))?)
-            };
-            if value % 7 == 0 {
-                assert_eq!(database.read(own).await.unwrap(), 1);
-            }
-        }
-    });
-    futures::future::join_all(work).await;
-    let left = tempfile::tempdir().unwrap();
-    killed(dir.path(), &["n.db", "n.journal"], left.path());
-    assert_eq!(count(&open_with_journal(left.path())).await, 1000);
-}
-
 /// So many entries of 64 KiB, each with its number.
 async fn log_large(database: &Database, values: std::ops::RangeInclusive<i64>) {
     for value in values {
