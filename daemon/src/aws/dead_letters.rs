@@ -22,6 +22,30 @@ use crate::letter::{Attribute, AttributeValue, Letter};
 /// Entries in one batch call, and messages in one receive. (SQS API Reference.)
 pub const BATCH: usize = 10;
 
+/// What SQS knows of a message that is received, by name: all of it, or what goes on with the message or tells where it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// All of it.
+    All,
+    /// Nothing that is about this copy alone: a redrive receives many.
+    Carried,
+}
+
+impl System {
+    /// (SQS API Reference, `ReceiveMessage`: `MessageSystemAttributeNames`.)
+    fn names(self) -> Vec<MessageSystemAttributeName> {
+        match self {
+            Self::All => vec![MessageSystemAttributeName::All],
+            Self::Carried => vec![
+                MessageSystemAttributeName::AwsTraceHeader,
+                MessageSystemAttributeName::DeadLetterQueueSourceArn,
+                MessageSystemAttributeName::MessageDeduplicationId,
+                MessageSystemAttributeName::MessageGroupId,
+            ],
+        }
+    }
+}
+
 /// Why something was not sent, or is not known to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -48,6 +72,7 @@ impl Aws {
         max: usize,
         visibility_seconds: i32,
         wait_seconds: i32,
+        system: System,
     ) -> Result<Vec<Letter>, Problem> {
         let output = self
             .sqs
@@ -56,7 +81,7 @@ impl Aws {
             .max_number_of_messages(i32::try_from(max.clamp(1, BATCH)).unwrap_or(1))
             .visibility_timeout(visibility_seconds)
             .wait_time_seconds(wait_seconds)
-            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .set_message_system_attribute_names(Some(system.names()))
             .message_attribute_names("All")
             .send()
             .await

@@ -159,8 +159,10 @@ fn correlation_id(letter: &Letter, payload: &str) -> Option<String> {
         correlation_id: Option<String>,
     }
     letter.text("correlationId").map(str::to_owned).or_else(|| {
-        serde_json::from_str::<Correlated>(payload)
-            .ok()?
+        // Many payloads have none; this spares them the parser.
+        payload
+            .contains("\"correlationId\"")
+            .then(|| serde_json::from_str::<Correlated>(payload).ok())??
             .correlation_id
     })
 }

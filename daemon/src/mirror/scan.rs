@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::store::Store;
 use crate::aws::Aws;
-use crate::aws::dead_letters::BATCH;
+use crate::aws::dead_letters::{BATCH, System};
 use crate::claim::Claim;
 use crate::ledger::{self, Ledger, World};
 use crate::letter::Letter;
@@ -137,8 +137,8 @@ impl Look<'_> {
             } else {
                 1
             };
-            let receives =
-                (0..parallel).map(|_| aws.receive(&queue.url, BATCH, VISIBILITY_SECONDS, 1));
+            let receive = || aws.receive(&queue.url, BATCH, VISIBILITY_SECONDS, 1, System::All);
+            let receives = (0..parallel).map(|_| receive());
             let (mut letters, mut problem) = (Vec::new(), None);
             // One that fails must not hide what the others received.
             for answer in join_all(receives).await {

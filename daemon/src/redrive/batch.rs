@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::group::DEDUPLICATED;
 use super::point::reach;
 use super::run::{Dealt, Message, Run, Trouble, lock};
-use crate::aws::dead_letters::{Refusal, Sent};
+use crate::aws::dead_letters::{Refusal, Sent, System};
 use crate::database::DatabaseError;
 use crate::edit::Editor;
 use crate::ledger::{Arrival, Outcome, Step, Taken, Verdict};
@@ -54,10 +54,15 @@ impl Run {
         let mut room = self.room.reserve().await;
         let url = &self.queue.url;
         let max = usize::try_from(max).unwrap_or(1);
+        // The originals of what is edited are kept whole.
+        let system = match self.task.plan.edit {
+            Some(_) => System::All,
+            None => System::Carried,
+        };
         let letters = self
             .engine
             .aws
-            .receive(url, max, VISIBILITY_SECONDS, WAIT_SECONDS)
+            .receive(url, max, VISIBILITY_SECONDS, WAIT_SECONDS, system)
             .await
             .map_err(|problem| Trouble::Aws(problem.to_string()))?;
         drop(call);
