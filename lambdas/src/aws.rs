@@ -80,9 +80,16 @@ struct Variables;
 
 impl LoadServiceConfig for Variables {
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
-        let service = key.service_id().to_uppercase().replace(' ', "_");
-        variable(&format!("{}_{service}", key.env())).or_else(|| variable(key.env()))
+        of_service(&key, variable)
     }
+}
+
+fn of_service(
+    key: &ServiceConfigKey<'_>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Option<String> {
+    let service = key.service_id().to_uppercase().replace(' ', "_");
+    variable(&format!("{}_{service}", key.env())).or_else(|| variable(key.env()))
 }
 
 /// The SDK's usual way to the network, shared by all clients: each of its own would read the roots of trust again at its start, and
@@ -133,5 +140,29 @@ impl HttpClient for Transport {
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
         self.client.connector_metadata()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_service_has_an_endpoint_of_its_own_or_that_of_all() {
+        let endpoint = |service| {
+            let key = ServiceConfigKey::builder()
+                .service_id(service)
+                .env("AWS_ENDPOINT_URL")
+                .profile("endpoint_url");
+            of_service(&key.build().unwrap(), |name| match name {
+                "AWS_ENDPOINT_URL" => Some("http://all".to_owned()),
+                "AWS_ENDPOINT_URL_SQS" => Some("http://sqs".to_owned()),
+                _ => None,
+            })
+        };
+        assert_eq!(endpoint("SQS").as_deref(), Some("http://sqs"));
+        assert_eq!(endpoint("DynamoDB").as_deref(), Some("http://all"));
     }
 }

@@ -4,7 +4,7 @@
 //! are local proxies: neither a cold start on AWS nor the time that DynamoDB takes is in them. The profile is the one that the zips
 //! are built with.
 //!
-//! What runs at work is also measured [without a network](within).
+//! What runs at work is also measured [without a network](within). `-- create-task get-task` measures these alone.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,7 +49,15 @@ async fn all() -> Result<Report> {
         .parent()
         .context("the functions are in no folder")?;
     let mut report = Report::default();
-    for name in patterns_lambdas::FUNCTIONS {
+    // Cargo adds `--bench`.
+    let named: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|name| !name.starts_with("--"))
+        .collect();
+    for &name in patterns_lambdas::FUNCTIONS {
+        if !named.is_empty() && !named.iter().any(|named| named == name) {
+            continue;
+        }
         eprintln!("{name} …");
         let figures = measure(&programs.join(name), name, &endpoint_url).await;
         report.push(name, figures.with_context(|| format!("measuring {name}"))?);
