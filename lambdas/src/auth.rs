@@ -11,11 +11,14 @@
 
 use std::time::Instant;
 
+use aws_config::SdkConfig;
 use lambda_http::http::Method;
+use lambda_http::request::LambdaRequest;
 use lambda_http::{Error, Request, RequestExt};
 
+use crate::function::Function;
 use crate::http::read::json_body;
-use crate::http::{Outcome, Refusal, answer, serve};
+use crate::http::{self, Outcome, Refusal, answer};
 use crate::notifier::{Choice, Notifier};
 use crate::outbox::Outbox;
 use crate::settings::Settings;
@@ -42,25 +45,31 @@ struct Auth {
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let auth = &Auth::start().await?;
-    serve(|request, correlation_id| async move { auth.handle(&request, &correlation_id).await })
-        .await
+    lambda_runtime::run(function(&aws::config())?).await
+}
+
+/// What serves them.
+pub fn function(config: &SdkConfig) -> Result<impl Function<LambdaRequest> + use<>, Error> {
+    let auth = Auth::start(config)?;
+    Ok(http::function(
+        auth,
+        async |auth, request, correlation_id| auth.handle(&request, &correlation_id).await,
+    ))
 }
 
 impl Auth {
     /// From `ACCOUNTS_TABLE`, `OUTBOX_TABLE` and the [`Notifier`]'s variables.
-    async fn start() -> Result<Self, Error> {
+    fn start(config: &SdkConfig) -> Result<Self, Error> {
         let mut settings = Settings::default();
         let accounts = settings.required("ACCOUNTS_TABLE");
         let outbox = settings.required("OUTBOX_TABLE");
         let choice = Choice::read(&mut settings);
         let (accounts, outbox, choice) = settings.finish((accounts, outbox, choice))?;
         let choice = choice.ok_or("no notifier is chosen")?;
-        let config = aws::config().await;
         Ok(Self {
             started: Instant::now(),
-            store: AccountStore::new(&config, accounts),
-            outbox: Outbox::new(&config, outbox, Notifier::new(choice, &config)),
+            store: AccountStore::new(config, accounts),
+            outbox: Outbox::new(config, outbox, Notifier::new(choice, config)),
         })
     }
 

@@ -55,21 +55,21 @@ struct Checkout {
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let checkout = &Checkout::start().await?;
+    let checkout = &Checkout::start()?;
     serve(|request, correlation_id| async move { checkout.handle(&request, &correlation_id).await })
         .await
 }
 
 impl Checkout {
     /// From `AUTH_TARGET`, `REQUESTS_TABLE`, and the [saga's variables](Names).
-    async fn start() -> Result<Self, Error> {
+    fn start() -> Result<Self, Error> {
         let mut settings = Settings::default();
         let auth = Target::read(&mut settings, "AUTH_TARGET");
         let requests = settings.required("REQUESTS_TABLE");
         let names = Names::read(&mut settings);
         let (auth, requests, names) = settings.finish((auth, requests, names))?;
         let auth = auth.ok_or("AUTH_TARGET is not set")?;
-        let config = aws::config().await;
+        let config = aws::config();
         let caller = Caller::new(&config)?;
         Ok(Self {
             started: Instant::now(),

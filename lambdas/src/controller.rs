@@ -117,7 +117,7 @@ struct Controller {
 
 /// Takes requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let controller = &Controller::start().await?;
+    let controller = &Controller::start()?;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
         controller.handle(event).await
     }))
@@ -126,14 +126,14 @@ pub async fn run() -> Result<(), Error> {
 
 impl Controller {
     /// From the tables' names, `LIST_TASKS_FUNCTION_NAME`, and the variables of [`Delivery`].
-    async fn start() -> Result<Self, Error> {
+    fn start() -> Result<Self, Error> {
         let mut settings = Settings::default();
         let subscriptions = settings.required("SUBSCRIPTIONS_TABLE");
         let audit = settings.required("AUDIT_TABLE");
         let list_tasks = settings.required("LIST_TASKS_FUNCTION_NAME");
         let parts = settings.required("PARTS_TABLE");
-        let delivery = Delivery::start(settings).await?;
-        let config = aws::config().await;
+        let config = aws::config();
+        let delivery = Delivery::start(settings, &config)?;
         Ok(Self {
             delivery,
             subscriptions: SubscriptionStore::new(&config, subscriptions),

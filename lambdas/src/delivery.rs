@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use crate::aws;
+use aws_config::SdkConfig;
+
 use crate::envelope::Envelope;
 use crate::idempotency::{Claim, DELIVERY, Log, LogError};
 use crate::metrics;
@@ -77,15 +78,14 @@ pub struct Delivery {
 
 impl Delivery {
     /// From `DELIVERIES_TABLE`, `COUNT_DELIVERIES` and the [`Provider`]'s variables.
-    pub async fn start(mut settings: Settings) -> Result<Self, InvalidSettings> {
+    pub fn start(mut settings: Settings, config: &SdkConfig) -> Result<Self, InvalidSettings> {
         let table = settings.required("DELIVERIES_TABLE");
         let counted = settings.optional("COUNT_DELIVERIES", false, "true or false", |_| true);
         let provider = Provider::read(&mut settings);
         let (table, provider) = settings.finish((table, provider))?;
-        let config = aws::config().await;
         Ok(Self {
-            counter: counted.then(|| Counter::new(&config, table.clone())),
-            log: Log::new(&config, table, DELIVERY),
+            counter: counted.then(|| Counter::new(config, table.clone())),
+            log: Log::new(config, table, DELIVERY),
             provider,
         })
     }

@@ -13,16 +13,18 @@
 //! for all of them together is the HTTP API's throttle. Requests and answers are held in memory whole, at most 6 MB.
 
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use aws_config::SdkConfig;
 use futures::future::join_all;
 use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use lambda_http::request::RequestContext;
-use lambda_http::{Body, Error, Request, RequestExt, Response, service_fn};
+use lambda_http::request::{LambdaRequest, RequestContext};
+use lambda_http::{Adapter, Body, Error, Request, RequestExt, Response, service_fn};
 use serde_json::{Value, json};
 use tracing::Instrument;
 
+use crate::function::Function;
 use crate::http::{allowed_origin, usable};
 use crate::settings::Settings;
 use crate::target::{Call, CallError, Caller};
@@ -70,8 +72,14 @@ enum Refusal {
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let gateway = &Gateway::start().await?;
-    lambda_http::run(service_fn(|request: Request| {
+    lambda_runtime::run(function(&aws::config())?).await
+}
+
+/// What serves them.
+pub fn function(config: &SdkConfig) -> Result<impl Function<LambdaRequest> + use<>, Error> {
+    let gateway = Arc::new(Gateway::start(config)?);
+    Ok(Adapter::from(service_fn(move |request: Request| {
+        let gateway = Arc::clone(&gateway);
         let correlation_id = correlation::from_headers(request.headers());
         let span = tracing::info_span!("request", correlationId = correlation_id);
         let answered = async move {
@@ -79,13 +87,12 @@ pub async fn run() -> Result<(), Error> {
             answer.inspect_err(|error| tracing::error!("an answer cannot be written: {error}"))
         };
         answered.instrument(span)
-    }))
-    .await
+    })))
 }
 
 impl Gateway {
     /// From `GATEWAY_ROUTES`, `RATE_LIMIT_PER_MINUTE` and `CIRCUIT_PAUSE_SECONDS`.
-    async fn start() -> Result<Self, Error> {
+    fn start(config: &SdkConfig) -> Result<Self, Error> {
         let mut settings = Settings::default();
         let text = settings.required("GATEWAY_ROUTES");
         let routes = route::parse(&text).unwrap_or_else(|wrong| {
@@ -112,7 +119,7 @@ impl Gateway {
         let breaker = Breaker::new(Duration::from_secs(pause));
         Ok(Self {
             started: Instant::now(),
-            caller: Caller::new(&aws::config().await)?,
+            caller: Caller::new(config)?,
             breakers: routes.iter().map(|_| Mutex::new(breaker)).collect(),
             routes,
             limiter: Mutex::new(Limiter::new(limit)),

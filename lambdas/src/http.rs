@@ -5,11 +5,13 @@
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lambda_http::http::StatusCode;
 use lambda_http::http::header::{self, HeaderName};
-use lambda_http::{Body, Error, Request, RequestExt, Response, service_fn};
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Body, Error, Request, RequestExt, Response, service_fn};
 use patterns_core::task::InvalidField;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,6 +19,7 @@ use tracing::Instrument;
 
 use crate::correlation;
 use crate::deadline;
+use crate::function::Function;
 
 pub mod read;
 
@@ -188,6 +191,19 @@ where
     Fut: Future<Output = Outcome> + Send,
 {
     lambda_http::run(service_fn(|request| one(&handle, request))).await
+}
+
+/// The same, not yet run. `handle` also gets what all requests share.
+pub fn function<T, F, Fut>(shared: T, handle: F) -> impl Function<LambdaRequest> + use<T, F, Fut>
+where
+    T: 'static,
+    F: Fn(Arc<T>, Request, String) -> Fut + 'static,
+    Fut: Future<Output = Outcome> + Send + 'static,
+{
+    let shared = Arc::new(shared);
+    let handle =
+        move |request, correlation_id| handle(Arc::clone(&shared), request, correlation_id);
+    Adapter::from(service_fn(move |request| one(&handle, request)))
 }
 
 /// Answers one request. What it waits for is given up in time for an answer.

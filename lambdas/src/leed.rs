@@ -124,7 +124,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn start() -> Result<Self, Error> {
+    fn start() -> Result<Self, Error> {
         let mut settings = Settings::default();
         let table = settings.required("LEEDS_TABLE");
         let outbox = settings.required("OUTBOX_TABLE");
@@ -132,7 +132,7 @@ impl Writer {
         let choice = Choice::read(&mut settings);
         let (table, choice) = settings.finish((table, choice))?;
         let choice = choice.ok_or("no notifier is chosen")?;
-        let config = aws::config().await;
+        let config = aws::config();
         Ok(Self {
             store: LeedStore::new(&config, table),
             outbox: Outbox::new(&config, outbox, Notifier::new(choice, &config)),

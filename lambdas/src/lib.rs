@@ -28,14 +28,14 @@
 //! - [`checkout`]: orders that are charged once or not at all, and [`payment`], which charges them
 //!
 //! What all functions share: [`http`] (requests and answers), [`correlation`], [`settings`] (environment variables),
-//! [`logging`], [`metrics`] and [`deadline`]; those that take messages share [`queue`], and those with tables [`table`].
+//! [`function`], [`aws`], [`logging`], [`metrics`] and [`deadline`]; those that take messages share [`queue`], and those with tables [`table`].
 //!
 //! The same code runs on AWS and on one machine; only `AWS_ENDPOINT_URL` differs.
 
 use std::process::ExitCode;
 
 pub mod auth;
-mod aws;
+pub mod aws;
 pub mod batch;
 pub mod checkout;
 pub mod controller;
@@ -43,6 +43,7 @@ pub mod correlation;
 pub mod deadline;
 pub mod delivery;
 pub mod envelope;
+pub mod function;
 pub mod gateway;
 pub mod health;
 pub mod http;

@@ -79,14 +79,14 @@ struct Api {
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let api = &Api::start().await?;
+    let api = &Api::start()?;
     serve(|request, correlation_id| async move { api.handle(&request, &correlation_id).await })
         .await
 }
 
 impl Api {
     /// From `AUTH_TARGET`, the tables' names, `DELIVERY_ATTEMPTS`, and the variables of [`Notifier`] and [`Stats`].
-    async fn start() -> Result<Self, Error> {
+    fn start() -> Result<Self, Error> {
         let mut settings = Settings::default();
         let auth = Target::read(&mut settings, "AUTH_TARGET");
         let notifications = settings.required("NOTIFICATIONS_TABLE");
@@ -100,7 +100,7 @@ impl Api {
         let (auth, choice) = settings.finish((auth, choice))?;
         let auth = auth.ok_or("AUTH_TARGET is not set")?;
         let choice = choice.ok_or("no notifier is chosen")?;
-        let config = aws::config().await;
+        let config = aws::config();
         let store = NotificationStore::new(&config, notifications, deliveries);
         Ok(Self {
             started: Instant::now(),

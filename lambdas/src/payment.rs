@@ -47,13 +47,13 @@ struct Provider {
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let provider = &Provider::start().await?;
+    let provider = &Provider::start()?;
     serve(|request, _| async move { provider.handle(&request).await }).await
 }
 
 impl Provider {
     /// From `PAYMENTS_TABLE` and the three variables.
-    async fn start() -> Result<Self, Error> {
+    fn start() -> Result<Self, Error> {
         let mut settings = Settings::default();
         let table = settings.required("PAYMENTS_TABLE");
         let decline_match =
@@ -62,7 +62,7 @@ impl Provider {
         let latency = settings.latency("PAYMENT_LATENCY_MS");
         let table = settings.finish(table)?;
         Ok(Self {
-            store: ChargeStore::new(&aws::config().await, table),
+            store: ChargeStore::new(&aws::config(), table),
             decline_match,
             fail_rate,
             latency,

@@ -47,7 +47,7 @@ pub async fn run() -> Result<(), Error> {
     let function = settings.required("LIST_TASKS_FUNCTION_NAME");
     let function = settings.finish(function)?;
     let lister = &Lister {
-        invoker: Invoker::new(&aws::config().await),
+        invoker: Invoker::new(&aws::config()),
         function,
     };
     serve(|request, correlation_id| async move { plan(lister, &request, &correlation_id).await })

@@ -5,6 +5,7 @@
 //! [Partial batch responses](https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html)
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -16,6 +17,7 @@ use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use tracing::Instrument;
 
 use crate::deadline;
+use crate::function::Function;
 
 /// Kept free at the end of the function's time for reporting what failed.
 pub const RESERVE: Duration = Duration::from_millis(1500);
@@ -49,26 +51,28 @@ impl Failed {
     }
 }
 
-/// Works with `handle` on what comes from the queue at `queue_url`, until the environment ends. `handle` gets a record and how
-/// long the environment still runs.
-pub async fn serve(
+/// Works with `handle` on what comes from the queue at `queue_url`. `handle` gets a record and how long the environment still runs.
+pub fn function<H>(
     config: &SdkConfig,
-    queue_url: &str,
-    handle: impl AsyncFn(&SqsMessage, Duration) -> Result<(), Failed>,
-) -> Result<(), Error> {
-    let sqs = &aws_sdk_sqs::Client::new(config);
-    let handle = &handle;
+    queue_url: String,
+    handle: H,
+) -> impl Function<SqsEvent> + use<H>
+where
+    H: AsyncFn(&SqsMessage, Duration) -> Result<(), Failed>,
+{
+    let shared = Arc::new((aws_sdk_sqs::Client::new(config), queue_url, handle));
     // Boxed, because what some handlers keep while they wait is large.
-    lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| {
+    service_fn(move |event: LambdaEvent<SqsEvent>| {
+        let shared = Arc::clone(&shared);
         Box::pin(async move {
+            let (sqs, queue_url, handle) = &*shared;
             let failed = work_on_all(handle, &event).await;
             let soon = failed.iter().filter(|(_, failed)| !failed.is_leased);
             let soon: Vec<_> = soon.map(|(record, _)| *record).collect();
             make_visible_soon(sqs, queue_url, &soon).await;
             Ok::<_, Error>(response(failed.iter().map(|(record, _)| *record)))
         })
-    }))
-    .await
+    })
 }
 
 /// Names the records that are to come again.

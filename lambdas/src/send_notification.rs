@@ -1,28 +1,39 @@
 //! Delivers one event that another function handed over by asynchronous invocation. An error lets Lambda retry, and after
 //! the last attempt the event goes to the failure queue with this error in its record.
 
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tracing::{Instrument, Span};
 
+use crate::aws;
 use crate::deadline;
 use crate::delivery::{Delivery, DeliveryError, Outcome};
 use crate::envelope::{Arrived, Envelope};
+use crate::function::Function;
 use crate::settings::Settings;
 
 /// Takes events until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let delivery = &Delivery::start(Settings::default()).await?;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
+    lambda_runtime::run(function(&aws::config())?).await
+}
+
+/// What takes them.
+pub fn function(config: &SdkConfig) -> Result<impl Function<Box<RawValue>> + use<>, Error> {
+    let delivery = Arc::new(Delivery::start(Settings::default(), config)?);
+    Ok(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let delivery = Arc::clone(&delivery);
         // Until the event is read, it is known by the invocation.
         let span = tracing::info_span!(
             "event",
             correlationId = event.context.request_id,
             eventId = tracing::field::Empty
         );
-        let delivered = async {
-            deliver(delivery, &event).await.map_err(|error| {
+        let delivered = async move {
+            deliver(&delivery, &event).await.map_err(|error| {
                 tracing::error!(cause = format!("{error:?}"), "{error}");
                 Diagnostic {
                     error_type: error.kind().to_owned(),
@@ -30,9 +41,8 @@ pub async fn run() -> Result<(), Error> {
                 }
             })
         };
-        delivered.instrument(span).await
+        delivered.instrument(span)
     }))
-    .await
 }
 
 /// Delivers one event, and names it in the span around.

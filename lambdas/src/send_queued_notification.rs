@@ -2,27 +2,33 @@
 
 use std::time::Duration;
 
-use aws_lambda_events::sqs::SqsMessage;
+use aws_config::SdkConfig;
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use lambda_runtime::Error;
 use tracing::Instrument;
 
 use crate::aws;
 use crate::delivery::{Delivery, DeliveryError};
 use crate::envelope::{Arrived, Envelope};
+use crate::function::Function;
 use crate::queue::{self, Failed};
 use crate::settings::Settings;
 
 /// Takes batches until the environment ends.
 pub async fn run() -> Result<(), Error> {
+    lambda_runtime::run(function(&aws::config())?).await
+}
+
+/// What takes them.
+pub fn function(config: &SdkConfig) -> Result<impl Function<SqsEvent> + use<>, Error> {
     let mut settings = Settings::default();
     let queue_url = settings.required("NOTIFICATION_QUEUE_URL");
-    let delivery = &Delivery::start(settings).await?;
-    queue::serve(
-        &aws::config().await,
-        &queue_url,
-        async |record, time_left| deliver(delivery, record, time_left).await,
-    )
-    .await
+    let delivery = Delivery::start(settings, config)?;
+    Ok(queue::function(
+        config,
+        queue_url,
+        async move |record: &SqsMessage, time_left| deliver(&delivery, record, time_left).await,
+    ))
 }
 
 impl From<DeliveryError> for Failed {

@@ -10,11 +10,11 @@
 //!
 //! Each may also answer 500, and 504 when its time is used up; errors look as [`crate::http`] says.
 
+use aws_config::SdkConfig;
 use jiff::Timestamp;
 use lambda_http::http::StatusCode;
 use lambda_http::{Error, Request};
 
-use crate::aws;
 use crate::envelope::Envelope;
 use crate::http::Refusal;
 use crate::http::read::path_id;
@@ -40,12 +40,12 @@ struct Reader {
 }
 
 impl Reader {
-    async fn start() -> Result<Self, Error> {
+    fn start(config: &SdkConfig) -> Result<Self, Error> {
         let mut settings = Settings::default();
         let table = settings.required("TASKS_TABLE");
         let table = settings.finish(table)?;
         Ok(Self {
-            store: TaskStore::new(&aws::config().await, table),
+            store: TaskStore::new(config, table),
         })
     }
 }
@@ -57,7 +57,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn start(mut settings: Settings) -> Result<Self, Error> {
+    fn start(mut settings: Settings, config: &SdkConfig) -> Result<Self, Error> {
         let table = settings.required("TASKS_TABLE");
         let choice = Choice::read(&mut settings);
         let outbox = match choice {
@@ -67,11 +67,10 @@ impl Writer {
         };
         let (table, outbox, choice) = settings.finish((table, outbox, choice))?;
         let choice = choice.ok_or("no notifier is chosen")?;
-        let config = aws::config().await;
-        let notifier = Notifier::new(choice, &config);
+        let notifier = Notifier::new(choice, config);
         Ok(Self {
-            store: TaskStore::new(&config, table),
-            outbox: Outbox::new(&config, outbox, notifier),
+            store: TaskStore::new(config, table),
+            outbox: Outbox::new(config, outbox, notifier),
         })
     }
 

@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use futures::FutureExt;
 use futures::future::join_all;
@@ -18,6 +20,7 @@ use super::progress::Batches;
 use crate::aws;
 use crate::deadline;
 use crate::delivery::provider::{Provider, ProviderError};
+use crate::function::Function;
 use crate::queue::{self, make_visible_soon, receives, response};
 use crate::settings::Settings;
 use crate::table::TableError;
@@ -62,6 +65,11 @@ type Uploads<'a> = BTreeMap<(String, u32), &'a str>;
 
 /// Takes messages until the environment ends.
 pub async fn run() -> Result<(), Error> {
+    lambda_runtime::run(function(&aws::config())?).await
+}
+
+/// What takes them.
+pub fn function(config: &SdkConfig) -> Result<impl Function<SqsEvent> + use<>, Error> {
     let mut settings = Settings::default();
     let tasks = settings.required("TASKS_TABLE");
     let batches = settings.required("BATCHES_TABLE");
@@ -74,22 +82,23 @@ pub async fn run() -> Result<(), Error> {
     );
     let provider = Provider::read(&mut settings);
     let (tasks, batches, queue_url) = settings.finish((tasks, batches, queue_url))?;
-    let config = aws::config().await;
-    let sqs = &aws_sdk_sqs::Client::new(&config);
-    let queue_url = &queue_url;
-    let subscriber = &Subscriber {
-        store: TaskStore::new(&config, tasks),
-        batches: Batches::new(&config, batches),
+    let subscriber = Subscriber {
+        store: TaskStore::new(config, tasks),
+        batches: Batches::new(config, batches),
         provider,
         max_receives,
     };
-    lambda_runtime::run(service_fn(|event: LambdaEvent<SqsEvent>| async move {
-        let time = deadline::time_left(&event.context).saturating_sub(RESERVE);
-        let failed = create_all(subscriber, &event.payload.records, time).await;
-        make_visible_soon(sqs, queue_url, &failed).await;
-        Ok::<_, Error>(response(failed.into_iter()))
+    let shared = Arc::new((subscriber, aws_sdk_sqs::Client::new(config), queue_url));
+    Ok(service_fn(move |event: LambdaEvent<SqsEvent>| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (subscriber, sqs, queue_url) = &*shared;
+            let time = deadline::time_left(&event.context).saturating_sub(RESERVE);
+            let failed = create_all(subscriber, &event.payload.records, time).await;
+            make_visible_soon(sqs, queue_url, &failed).await;
+            Ok::<_, Error>(response(failed.into_iter()))
+        }
     }))
-    .await
 }
 
 /// Creates the tasks of all records, and answers with those that failed.

@@ -17,7 +17,7 @@ use super::progress::{Batches, ProgressError};
 use super::send::{SendError, Sender};
 use super::{Chunk, Row, RowMessage, group_of};
 use crate::aws;
-use crate::queue::{Failed, serve};
+use crate::queue::{self, Failed};
 use crate::settings::Settings;
 use crate::unreadable::{self, Unreadable};
 
@@ -56,19 +56,19 @@ pub async fn run() -> Result<(), Error> {
     let chunks = settings.required("CHUNK_QUEUE_URL");
     let rows = settings.required("ROW_QUEUE_URL");
     let (batches, chunks, rows) = settings.finish((batches, chunks, rows))?;
-    let config = aws::config().await;
+    let config = aws::config();
     let queue_url = chunks.clone();
-    let expander = &Expander {
+    let expander = Expander {
         batches: Batches::new(&config, batches),
         chunks: Sender::new(&config, chunks),
         rows: Sender::new(&config, rows),
     };
-    serve(&config, &queue_url, async |record, time_left| {
+    let handle = async move |record: &SqsMessage, time_left| {
         let until = Instant::now() + time_left;
-        let sent = expand(expander, record, until).await;
+        let sent = expand(&expander, record, until).await;
         sent.map_err(|error| Failed::new("RowsNotSent", error))
-    })
-    .await
+    };
+    lambda_runtime::run(queue::function(&config, queue_url, handle)).await
 }
 
 async fn expand(

@@ -14,7 +14,7 @@ pub async fn run() -> Result<(), Error> {
     let mut settings = Settings::default();
     let table = settings.required("BATCHES_TABLE");
     let table = settings.finish(table)?;
-    let batches = &Batches::new(&aws::config().await, table);
+    let batches = &Batches::new(&aws::config(), table);
     serve(|request, _| async move { get(batches, &request).await }).await
 }
 

@@ -52,7 +52,7 @@ pub async fn run() -> Result<(), Error> {
     let batches = settings.required("BATCHES_TABLE");
     let queue_url = settings.required("CHUNK_QUEUE_URL");
     let (uploads, batches, queue_url) = settings.finish((uploads, batches, queue_url))?;
-    let config = aws::config().await;
+    let config = aws::config();
     let upload = &Upload {
         uploads: Log::new(&config, uploads, UPLOAD),
         batches: Batches::new(&config, batches),

@@ -53,14 +53,13 @@ pub async fn run() -> Result<(), Error> {
     let names = Names::read(&mut settings);
     let names = settings.finish(names)?;
     let queue_url = names.job_queue_url.clone();
-    let config = aws::config().await;
+    let config = aws::config();
     let caller = Caller::new(&config)?;
     let saga =
-        &Saga::new(&config, caller, names, "fulfil-orders").ok_or("PAYMENT_TARGET is not set")?;
-    queue::serve(&config, &queue_url, async |record, time_left| {
-        Ok(fulfil(saga, record, time_left).await?)
-    })
-    .await
+        Saga::new(&config, caller, names, "fulfil-orders").ok_or("PAYMENT_TARGET is not set")?;
+    let handle =
+        async move |record: &SqsMessage, time_left| Ok(fulfil(&saga, record, time_left).await?);
+    lambda_runtime::run(queue::function(&config, queue_url, handle)).await
 }
 
 async fn fulfil(saga: &Saga, record: &SqsMessage, time_left: Duration) -> Result<(), FulfilError> {

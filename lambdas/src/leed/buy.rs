@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 5;
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let writer = &Writer::start().await?;
+    let writer = &Writer::start()?;
     serve(|request, correlation_id| async move { buy(writer, &request, &correlation_id).await })
         .await
 }

@@ -15,7 +15,7 @@ use crate::task::now;
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let writer = &Writer::start().await?;
+    let writer = &Writer::start()?;
     serve(|request, correlation_id| async move { create(writer, &request, &correlation_id).await })
         .await
 }

@@ -14,7 +14,7 @@ pub async fn run() -> Result<(), Error> {
     let mut settings = Settings::default();
     let table = settings.required("LEEDS_TABLE");
     let table = settings.finish(table)?;
-    let store = &LeedStore::new(&aws::config().await, table);
+    let store = &LeedStore::new(&aws::config(), table);
     serve(|request, _| async move { get(store, &request).await }).await
 }
 

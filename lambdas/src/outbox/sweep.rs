@@ -21,7 +21,7 @@ pub async fn run() -> Result<(), Error> {
     let choice = Choice::read(&mut settings);
     let (table, choice) = settings.finish((table, choice))?;
     let choice = choice.ok_or("no notifier is chosen")?;
-    let config = aws::config().await;
+    let config = aws::config();
     let outbox = &Outbox::new(&config, table, Notifier::new(choice, &config));
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
         let usable = deadline::usable(&event.context);

@@ -15,7 +15,7 @@ pub async fn run() -> Result<(), Error> {
     let mut settings = Settings::default();
     let table = settings.required("SUBSCRIPTIONS_TABLE");
     let table = settings.finish(table)?;
-    let store = &SubscriptionStore::new(&aws::config().await, table);
+    let store = &SubscriptionStore::new(&aws::config(), table);
     serve(|request, _| async move { unsubscribe(store, &request).await }).await
 }
 

@@ -1,6 +1,8 @@
 //! `POST /tasks`: stores a task, hands its notification over, and answers 201 without waiting for the delivery.
 
+use aws_config::SdkConfig;
 use lambda_http::http::StatusCode;
+use lambda_http::request::LambdaRequest;
 use lambda_http::{Error, Request};
 use patterns_core::task::Task;
 use uuid::Uuid;
@@ -9,21 +11,30 @@ use super::wanted::{Shown, Wanted};
 use super::{Writer, now};
 use crate::aws;
 use crate::envelope::{Action, Envelope};
+use crate::function::Function;
 use crate::http::read::{idempotency_key, json_body};
-use crate::http::{Outcome, Refusal, answer, serve, usable};
+use crate::http::{self, Outcome, Refusal, answer, usable};
 use crate::idempotency::{Log, REQUEST, answer::once};
 use crate::settings::Settings;
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
+    lambda_runtime::run(function(&aws::config())?).await
+}
+
+/// What serves them.
+pub fn function(config: &SdkConfig) -> Result<impl Function<LambdaRequest> + use<>, Error> {
     let mut settings = Settings::default();
     let requests = settings.required("REQUESTS_TABLE");
-    let writer = &Writer::start(settings).await?;
-    let requests = &Log::new(&aws::config().await, requests, REQUEST);
-    serve(|request, correlation_id| async move {
-        create(writer, requests, &request, &correlation_id).await
-    })
-    .await
+    let writer = Writer::start(settings, config)?;
+    let requests = Log::new(config, requests, REQUEST);
+    Ok(http::function(
+        (writer, requests),
+        async |shared, request, correlation_id| {
+            let (writer, requests) = &*shared;
+            create(writer, requests, &request, &correlation_id).await
+        },
+    ))
 }
 
 async fn create(

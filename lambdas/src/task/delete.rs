@@ -1,18 +1,29 @@
 //! `DELETE /tasks/{taskId}`: the event holds the task as it was; a second `DELETE` finds none and tells nothing.
 
+use aws_config::SdkConfig;
 use lambda_http::http::StatusCode;
+use lambda_http::request::LambdaRequest;
 use lambda_http::{Error, Request};
 
 use super::{ATTEMPTS, Writer, contended, no_task, task_id};
+use crate::aws;
 use crate::envelope::{Action, Envelope};
-use crate::http::{Answer, Outcome, Refusal, serve};
+use crate::function::Function;
+use crate::http::{self, Answer, Outcome, Refusal};
 use crate::settings::Settings;
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let writer = &Writer::start(Settings::default()).await?;
-    serve(|request, correlation_id| async move { delete(writer, &request, &correlation_id).await })
-        .await
+    lambda_runtime::run(function(&aws::config())?).await
+}
+
+/// What serves them.
+pub fn function(config: &SdkConfig) -> Result<impl Function<LambdaRequest> + use<>, Error> {
+    let writer = Writer::start(Settings::default(), config)?;
+    Ok(http::function(
+        writer,
+        async |writer, request, correlation_id| delete(&writer, &request, &correlation_id).await,
+    ))
 }
 
 async fn delete(writer: &Writer, request: &Request, correlation_id: &str) -> Outcome {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use aws_config::SdkConfig;
 use lambda_http::http::StatusCode;
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::Service as _;
@@ -18,6 +19,8 @@ use tracing::Instrument;
 
 use super::Reader;
 use super::wanted::Shown;
+use crate::aws;
+use crate::function::Function;
 use crate::http::read::is_id;
 use crate::http::{Outcome, Refusal, answer, one};
 use crate::table::TableError;
@@ -28,8 +31,13 @@ const LIMIT_MAX: i32 = 1000;
 
 /// Serves requests and invocations until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let reader = Arc::new(Reader::start().await?);
-    lambda_runtime::run(lambda_runtime::service_fn(
+    lambda_runtime::run(function(&aws::config())?).await
+}
+
+/// What serves them.
+pub fn function(config: &SdkConfig) -> Result<impl Function<Value> + use<>, Error> {
+    let reader = Arc::new(Reader::start(config)?);
+    Ok(lambda_runtime::service_fn(
         move |event: LambdaEvent<Value>| {
             let reader = Arc::clone(&reader);
             async move {
@@ -42,7 +50,6 @@ pub async fn run() -> Result<(), Error> {
             }
         },
     ))
-    .await
 }
 
 async fn by_http(reader: Arc<Reader>, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {

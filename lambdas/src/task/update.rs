@@ -1,23 +1,34 @@
 //! `PUT /tasks/{taskId}`: replaces a task; what the caller leaves out is removed. A `PUT` that changes nothing stores and tells
 //! nothing, so repeating one is harmless.
 
+use aws_config::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::http::StatusCode;
+use lambda_http::request::LambdaRequest;
 use lambda_http::{Error, Request};
 use patterns_core::task::Task;
 
 use super::wanted::{Shown, Wanted};
 use super::{ATTEMPTS, Writer, contended, no_task, now, task_id};
+use crate::aws;
 use crate::envelope::{Action, Envelope};
+use crate::function::Function;
 use crate::http::read::json_body;
-use crate::http::{Outcome, Refusal, answer, serve};
+use crate::http::{self, Outcome, Refusal, answer};
 use crate::settings::Settings;
 
 /// Serves requests until the environment ends.
 pub async fn run() -> Result<(), Error> {
-    let writer = &Writer::start(Settings::default()).await?;
-    serve(|request, correlation_id| async move { update(writer, &request, &correlation_id).await })
-        .await
+    lambda_runtime::run(function(&aws::config())?).await
+}
+
+/// What serves them.
+pub fn function(config: &SdkConfig) -> Result<impl Function<LambdaRequest> + use<>, Error> {
+    let writer = Writer::start(Settings::default(), config)?;
+    Ok(http::function(
+        writer,
+        async |writer, request, correlation_id| update(&writer, &request, &correlation_id).await,
+    ))
 }
 
 async fn update(writer: &Writer, request: &Request, correlation_id: &str) -> Outcome {

@@ -26,19 +26,26 @@ pub async fn start() -> Result<String> {
 }
 
 async fn answer(uri: Uri, headers: HeaderMap, _body: axum::body::Bytes) -> Response {
-    if uri.path().starts_with("/2015-03-31/functions/") {
-        let kind = headers.get("x-amz-invocation-type");
-        return if kind.is_some_and(|kind| kind == "Event") {
-            StatusCode::ACCEPTED.into_response()
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let (status, body) = said(uri.path(), header);
+    let kind = [(header::CONTENT_TYPE, "application/x-amz-json-1.0")];
+    (status, kind, body).into_response()
+}
+
+/// What AWS says to a request.
+pub fn said<'a>(
+    path: &str,
+    header: impl Fn(&'static str) -> Option<&'a str>,
+) -> (StatusCode, String) {
+    if path.starts_with("/2015-03-31/functions/") {
+        return if header("x-amz-invocation-type") == Some("Event") {
+            (StatusCode::ACCEPTED, String::new())
         } else {
-            json!({"statusCode": 200, "headers": {"content-type": "application/json"}, "body": "{}"})
-                .to_string()
-                .into_response()
+            let answer = json!({"statusCode": 200, "headers": {"content-type": "application/json"}, "body": "{}"});
+            (StatusCode::OK, answer.to_string())
         };
     }
-    let target = headers.get("x-amz-target");
-    let target = target.and_then(|target| target.to_str().ok());
-    let operation = target.and_then(|target| target.rsplit('.').next());
+    let operation = header("x-amz-target").and_then(|target| target.rsplit('.').next());
     let body = match operation.unwrap_or_default() {
         "GetItem" => json!({"Item": task()}),
         "UpdateItem" => json!({"Attributes": {}}),
@@ -46,8 +53,7 @@ async fn answer(uri: Uri, headers: HeaderMap, _body: axum::body::Bytes) -> Respo
         "SendMessage" => json!({"MessageId": "m", "MD5OfMessageBody": "0"}),
         _ => json!({}),
     };
-    let kind = [(header::CONTENT_TYPE, "application/x-amz-json-1.0")];
-    (kind, body.to_string()).into_response()
+    (StatusCode::OK, body.to_string())
 }
 
 fn task() -> Value {
