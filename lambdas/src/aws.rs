@@ -13,7 +13,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{
     ConfigBag, HttpClient, RuntimeComponents, RuntimeComponentsBuilder, SharedCredentialsProvider,
-    SharedHttpClient,
+    SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -42,6 +42,8 @@ pub fn config() -> SdkConfig {
         .service_config(Variables)
         .http_client(Transport::new())
         .retry_config(RetryConfig::standard())
+        // An answer that stalls is over with its attempt; to watch each body would only take time.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
