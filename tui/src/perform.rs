@@ -18,6 +18,7 @@ use crate::planning::{
 };
 use crate::refusal::selected_dead_letter_queue;
 use crate::update::fetch;
+use crate::verdict;
 
 /// Does `action`, which was not refused.
 pub fn perform(model: &mut Model, action: Action) -> Vec<Effect> {
@@ -331,7 +332,7 @@ fn cancel_redrive(model: &mut Model) {
     let Some(redrive) = model.selected_redrive() else {
         return;
     };
-    let done = redrive.sent + redrive.failed + redrive.skipped;
+    let done = verdict::sent(redrive) + redrive.failed + redrive.skipped;
     let left = redrive.planned.saturating_sub(done);
     let title = format!(
         "Cancel the redrive of {}",
@@ -348,7 +349,7 @@ fn cancel_redrive(model: &mut Model) {
             vec![
                 ("From", format!("queue {}", redrive.dead_letter_queue)),
                 ("To", redrive.target.to_string()),
-                ("Sent", redrive.sent.to_string()),
+                ("Sent", verdict::sent(redrive).to_string()),
                 ("Effect", format!("{left} stay in the dead-letter queue")),
                 ("Account", snapshot.account_id.clone()),
                 ("Region", snapshot.region.clone()),

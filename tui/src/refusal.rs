@@ -104,6 +104,9 @@ fn untakeable(redrive: Option<&Redrive>) -> Option<String> {
     let Some(redrive) = redrive else {
         return Some("Select a redrive first".to_owned());
     };
+    if redrive.moved.is_some() {
+        return Some("SQS moved the messages itself and does not say which".to_owned());
+    }
     if redrive.sent == 0 {
         return Some("It has sent nothing yet".to_owned());
     }

@@ -268,14 +268,15 @@ fn summary(operation: &Operation) -> Result<String, Problem> {
             if redrive.state == OperationState::Completed && clean {
                 return Ok(format!(
                     "{what} completed: {} to {}",
-                    figure::count(redrive.sent, "event"),
+                    figure::count(verdict::sent(redrive), "event"),
                     redrive.target
                 ));
             }
             if redrive.state == OperationState::Cancelled && clean {
                 return Ok(format!(
                     "{what} cancelled: {} sent, {} left in the queue",
-                    redrive.sent, redrive.skipped
+                    verdict::sent(redrive),
+                    redrive.skipped
                 ));
             }
             let mut why = verdict::figures(redrive);

@@ -27,6 +27,11 @@ pub fn figures(redrive: &Redrive) -> String {
     parts.join(", ")
 }
 
+/// Events that were sent, or that SQS moved.
+pub fn sent(redrive: &Redrive) -> u64 {
+    redrive.moved.unwrap_or(redrive.sent)
+}
+
 /// Events that are out of the dead-letter queue and where they were to go.
 pub fn through(redrive: &Redrive) -> u64 {
     redrive.moved.unwrap_or(redrive.deleted)
@@ -136,7 +141,7 @@ mod tests {
             ..Redrive::planned(&sample::plan())
         };
         assert_eq!(figures(&redrive), "7 moved, 2 skipped");
-        assert_eq!(through(&redrive), 7);
+        assert_eq!((sent(&redrive), through(&redrive)), (7, 7));
     }
 
     #[test]
