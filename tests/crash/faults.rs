@@ -298,3 +298,31 @@ async fn a_dead_letter_queue_that_is_deleted_ends_the_redrive() {
     );
     trial.account.local.stop().await;
 }
+
+/// A process that inherits a connection keeps it open when the emulator has closed it, and its client waits for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_process_inherits_a_connection() {
+    const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+    let account = Account::start(Route::Queue).await;
+    account.depth(Route::Queue.target()).await;
+    let mut sockets = 0;
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
+        let path = entry.unwrap().path();
+        // Others come and go meanwhile.
+        let Ok(target) = std::fs::read_link(&path) else {
+            continue;
+        };
+        let info = path.to_str().unwrap().replace("/fd/", "/fdinfo/");
+        let Ok(info) = std::fs::read_to_string(info) else {
+            continue;
+        };
+        if target.to_str().unwrap().starts_with("socket:") {
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+            let flags = u32::from_str_radix(flags.unwrap().trim(), 8).unwrap();
+            assert_ne!(flags & CLOSE_ON_EXEC, 0, "{target:?}: {info}");
+            sockets += 1;
+        }
+    }
+    assert!(sockets > 0, "there is a connection");
+    account.local.stop().await;
+}

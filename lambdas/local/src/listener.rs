@@ -58,11 +58,12 @@ pub async fn run(listener: TcpListener, front: Front, stop: CancellationToken) {
 fn serve(stream: TcpStream, http: &http1::Builder, front: &Front, connections: &GracefulShutdown) {
     // Answers are written in one piece; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    // A second handle, so that the connection can be reset while hyper owns the first.
+    // A second handle, so that the connection can be reset while hyper owns the first. No function's process may have it: that would
+    // keep open what is closed here, and the client would wait for an answer.
     let socket = front
         .admin
         .as_ref()
-        .and_then(|_| rustix::io::dup(&stream).ok())
+        .and_then(|_| rustix::io::fcntl_dupfd_cloexec(&stream, 0).ok())
         .map(Arc::new);
     let front = front.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
