@@ -8,7 +8,7 @@ use super::{Aws, problem};
 use crate::topology::name_of;
 
 /// A list shows at most this many, the newest first. (SQS API Reference, `ListMessageMoveTasks`.)
-const LISTED: i32 = 10;
+pub const LISTED: usize = 10;
 
 /// A message move task, as SQS tells of it. (SQS API Reference, `ListMessageMoveTasksResultEntry`.)
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,8 @@ impl Aws {
     /// The newest move tasks out of a queue, the newest first.
     pub async fn move_tasks(&self, queue_arn: &str) -> Result<Vec<MoveTask>, Problem> {
         let list = self.sqs.list_message_move_tasks().source_arn(queue_arn);
-        let output = list.max_results(LISTED).send().await.map_err(|error| {
+        let most = i32::try_from(LISTED).unwrap_or(1);
+        let output = list.max_results(most).send().await.map_err(|error| {
             let what = format!(
                 "cannot ask for message move tasks of {}",
                 name_of(queue_arn)

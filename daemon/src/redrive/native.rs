@@ -14,7 +14,7 @@ use super::Engine;
 use super::point::reach;
 use super::run::{Ended, FAILING, Trouble};
 use crate::aws::dead_letters::Refusal;
-use crate::aws::move_tasks::{MoveStatus, MoveTask};
+use crate::aws::move_tasks::{LISTED, MoveStatus, MoveTask};
 use crate::ledger::Task;
 use crate::state::Reading;
 use crate::topology::QueueFacts;
@@ -89,6 +89,12 @@ impl Engine {
         let target = self.arn_of_target(&task.plan)?;
         let after = self.ledger.moves_after(id).await?;
         let Some(ours) = after.and_then(|after| ours(&tasks, after, &target)) else {
+            if after.is_some_and(|after| may_be_forgotten(&tasks, after)) {
+                return Err(Trouble::Target(
+                    "SQS does not list its message move task any more; many were started since"
+                        .to_owned(),
+                ));
+            }
             if cancelled {
                 return Ok(Some(Ended::Stopped));
             }
@@ -185,6 +191,11 @@ fn ours<'a>(tasks: &'a [MoveTask], after: i64, target: &str) -> Option<&'a MoveT
         .find(|task| task.started_at > after && task.destination_arn.as_deref() == Some(target))
 }
 
+/// Whether there may have been a task of an operation that is not listed any more.
+fn may_be_forgotten(tasks: &[MoveTask], after: i64) -> bool {
+    tasks.len() >= LISTED && tasks.iter().all(|task| task.started_at > after)
+}
+
 fn ended(task: &MoveTask, cancelled: bool) -> Option<Ended> {
     let moved = task.moved;
     match &task.status {
@@ -232,6 +243,17 @@ mod tests {
         assert_eq!(ours(&tasks, 30, "orders"), Some(&later));
         assert_eq!(ours(&tasks, 0, "orders"), Some(&earlier));
         assert_eq!(ours(&tasks, 40, "orders"), None);
+    }
+
+    #[test]
+    fn a_task_that_is_not_listed_any_more_is_not_started_again() {
+        let others: Vec<_> = (0..10)
+            .rev()
+            .map(|at| task(100 + at, "shelf", MoveStatus::Completed))
+            .collect();
+        assert!(may_be_forgotten(&others, 99));
+        assert!(!may_be_forgotten(&others, 100), "one of before is listed");
+        assert!(!may_be_forgotten(&others[1..], 99), "all are listed");
     }
 
     #[test]
