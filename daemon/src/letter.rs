@@ -144,11 +144,13 @@ pub fn event_id(queue_arn: &str, message_id: &str) -> String {
 
 /// Two hexadecimal digits for each byte.
 pub fn hex(bytes: &[u8]) -> String {
-    // Not by `write!`: each message that is sent has a digest.
-    let mut text = String::with_capacity(2 * bytes.len());
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    text.extend(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)));
-    text
+    use std::fmt::Write;
+    let text = String::with_capacity(2 * bytes.len());
+    bytes.iter().fold(text, |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
 }
 
 #[cfg(test)]

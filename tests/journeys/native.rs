@@ -37,14 +37,12 @@ async fn a_move_task_of_sqs_moves_everything_and_can_be_cancelled() {
     })
     .await;
     let id = moved.json["operation_id"].as_str().unwrap();
-    for (command, parts) in [
-        ("return", ["cannot be taken back", "new ids"]),
-        ("pause", ["cannot be paused", "it has ended"]),
-    ] {
-        let args = ["operations", command, id, "--yes"];
-        let args = &args[..if command == "return" { 4 } else { 3 }];
-        must_say(args, &world.command(args), 1, "conflict", &parts);
-    }
+    let back = ["operations", "return", id, "--yes"];
+    let parts = ["cannot be taken back", "new ids"];
+    must_say(&back, &world.command(&back), 1, "conflict", &parts);
+    let pause = ["operations", "pause", id];
+    let parts = ["cannot be paused", "it has ended"];
+    must_say(&pause, &world.command(&pause), 1, "conflict", &parts);
 
     fail(&world, 3..33).await;
     let slowly = world.command(&[&args[..], &["--rate", "2", "--yes"]].concat());

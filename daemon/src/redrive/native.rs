@@ -29,9 +29,7 @@ const HIDDEN: Duration = Duration::from_secs(35);
 struct Followed {
     /// Since when somebody follows it.
     since: Instant,
-    /// Whether SQS has shown it.
-    started: bool,
-    /// Messages that it has moved, as far as that is written down.
+    /// Messages that it has moved, as far as that is written down; none before SQS has shown it.
     moved: Option<u64>,
 }
 
@@ -46,7 +44,6 @@ impl Engine {
         let mut answered = Instant::now();
         let mut followed = Followed {
             since: answered,
-            started: false,
             moved: None,
         };
         while !self.stop.is_cancelled() {
@@ -60,17 +57,20 @@ impl Engine {
                 Err(Trouble::Ledger(error)) => return Ended::Ledger(error),
                 Err(Trouble::Target(why) | Trouble::Asks(why)) => return Ended::Failed(why),
                 // One that was started goes on, whether or not SQS tells of it.
-                Err(Trouble::Aws(why)) if !followed.started && answered.elapsed() > FAILING => {
+                Err(Trouble::Aws(why))
+                    if followed.moved.is_none() && answered.elapsed() > FAILING =>
+                {
                     return Ended::Failed(format!("nothing succeeded for 10 minutes: {why}"));
                 }
                 Err(Trouble::Aws(why)) => self.complain(task, why).await,
             }
-            let wait = tokio::time::sleep(LOOK);
-            if stop.is_cancelled() {
-                self.stop.run_until_cancelled(wait).await;
+            // One that is cancelled is looked at as often.
+            let awake = if stop.is_cancelled() {
+                &self.stop
             } else {
-                stop.run_until_cancelled(wait).await;
-            }
+                stop
+            };
+            awake.run_until_cancelled(tokio::time::sleep(LOOK)).await;
         }
         Ended::Stopped
     }
@@ -103,7 +103,6 @@ impl Engine {
             }
             return Ok(None);
         };
-        followed.started = true;
         if followed.moved.replace(ours.moved) != Some(ours.moved) {
             self.ledger.moved(id, ours.moved).await?;
         }

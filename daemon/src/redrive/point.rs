@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The variable that says where the daemon dies: `LABEL:TIME`, `TIME` from 1.
 pub const DIE_AT: &str = "PATTERNS_DIE_AT";
 
-/// All labels: each side of every commit, send, invocation, delete and release.
+/// All labels: each side of every commit, send, invocation, delete, release and move.
 pub const POINTS: [&str; 22] = [
     // The operation itself is written down.
     "before_begin",

@@ -47,8 +47,8 @@ const ERRORS_LEAST: u64 = 3;
 const STRANGERS_LEAST: u64 = 10;
 
 /// How many of `planned` events go in each step; none when all go at once: few do, and so do those that go one at a time
-/// or that SQS moves, and those of a FIFO queue, where the first failure of a group holds back the rest of it anyway. `at_once` is how many
-/// the consumers can take at once, where that is known.
+/// or that SQS moves, and those of a FIFO queue, where the first failure of a group holds back the rest of it anyway.
+/// `at_once` is how many the consumers can take at once, where that is known.
 pub fn steps(planned: u64, manner: &Manner, fifo: bool, at_once: Option<u64>) -> Vec<u64> {
     if planned <= RAMPED_ABOVE || manner.all_at_once || manner.careful || manner.native || fifo {
         return Vec::new();
